@@ -10,7 +10,7 @@ use super::setting_flags::{SettingFlags, ThreadsOnly};
 use crate::config::error::ConfigError;
 use crate::model::instruction_sets::OtherCpu;
 use crate::training::resumption::Resumption;
-use crate::training::share::Share;
+use crate::training::several::share::Share;
 
 /// The flag of commands that train more than once.
 #[derive(Debug, Args)]

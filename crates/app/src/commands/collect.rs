@@ -11,9 +11,9 @@ use crate::run_dir::file_names::{CONFIG, SPACE};
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::resumption::Resumption;
-use crate::training::several_runs::SeveralRuns;
-use crate::training::sweep::Sweep;
-use crate::training::whole_folder::WholeFolder;
+use crate::training::several::several_runs::SeveralRuns;
+use crate::training::several::sweep::Sweep;
+use crate::training::several::whole_folder::WholeFolder;
 
 /// Joins the trainings in the folder `path`. Trains nothing.
 ///

@@ -14,9 +14,9 @@ use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::resumption::Resumption;
-use crate::training::share::Share;
-use crate::training::sweep::{Sweep, to_try_again};
-use crate::training::whole_folder::WholeFolder;
+use crate::training::several::share::Share;
+use crate::training::several::sweep::{Sweep, to_try_again};
+use crate::training::several::whole_folder::WholeFolder;
 
 /// Searches `space` in a new folder at `out`; `config` has the settings that all trainings share. With several ranks, what the
 /// first one has counts.

@@ -19,15 +19,15 @@ use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
-use crate::training::follower::follow;
-use crate::training::leader::Leader;
 use crate::training::memory_estimate::{MORE_ROOM, MemoryEstimate, Remedy, SMALLER_TRAINING};
+use crate::training::on_ranks::follower::follow;
+use crate::training::on_ranks::leader::Leader;
 use crate::training::pipeline::{Execution, FinishedRun, train_in_folder, train_led};
 use crate::training::resumption::Resumption;
-use crate::training::several_runs::SeveralRuns;
-use crate::training::share::Share;
-use crate::training::sweep::TRAINING_PREFIX;
-use crate::training::whole_folder::WholeFolder;
+use crate::training::several::several_runs::SeveralRuns;
+use crate::training::several::share::Share;
+use crate::training::several::sweep::TRAINING_PREFIX;
+use crate::training::several::whole_folder::WholeFolder;
 
 /// What `--json` prints: the metrics and the run folder.
 #[derive(Debug, Serialize)]

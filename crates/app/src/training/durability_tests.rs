@@ -15,8 +15,8 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use super::error::TrainingError;
 use super::resumption::Resumption;
-use super::several_runs::SeveralRuns;
-use super::whole_folder::WholeFolder;
+use super::several::several_runs::SeveralRuns;
+use super::several::whole_folder::WholeFolder;
 use super::{checkpoint, pipeline, test_runs};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;

@@ -9,7 +9,7 @@ use roentgen_layers::ResNet;
 
 use super::epoch_lines::{epoch_heading, epoch_line, show_step};
 use super::inputs;
-use super::leader::{Leader, Order, signal_of_any};
+use super::on_ranks::leader::{Leader, Order, signal_of_any};
 use crate::config::TrainConfig;
 use crate::model::class_priors::ClassPriors;
 use crate::model::instruction_sets::{InstructionSets, OtherCpu};

@@ -3,9 +3,9 @@
 use roentgen_data::{Dataset, ImageSet};
 
 use super::epochs::{Run, TrainingOutcome, wrong_model_error};
-use super::leader::{ObservedSet, Order};
 use super::objective::loss_of_guessing;
-use super::shared_observation::observe_on_all;
+use super::on_ranks::leader::{ObservedSet, Order};
+use super::on_ranks::shared_observation::observe_on_all;
 use super::{epoch_lines, run_summary};
 use crate::config::Select;
 use crate::data_loading::medical::is_medical;

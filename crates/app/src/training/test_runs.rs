@@ -5,7 +5,7 @@ use std::path::Path;
 use roentgen_data::Dataset;
 
 use super::error::TrainingError;
-use super::leader::Leader;
+use super::on_ranks::leader::Leader;
 use super::pipeline::{Execution, FinishedRun, reopen, train_in_folder};
 use super::resumption::Resumption;
 use crate::memory::MemoryShare;

@@ -13,7 +13,7 @@ use roentgen_tensor::parameter::Buffer;
 use serde::{Deserialize, Serialize};
 
 use super::divergence::{Diverged, Divergence, EpochError};
-use super::rank_sums::RankSums;
+use super::on_ranks::rank_sums::RankSums;
 use super::shard_sums::{ShardSums, average_buffers};
 use super::step::{StepOutcome, TrainingStep};
 use crate::config::{DecayKind, TrainConfig};

@@ -18,7 +18,7 @@ use crate::run_dir::records::{LogLine, MAX_LOG_BYTES, MAX_METRICS_BYTES, VAL, VA
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, ScoreName};
 use crate::training::error::TrainingError;
-use crate::training::same_settings;
+use crate::training::several::same_settings;
 
 /// The metric that epochs, and trainings, are compared by.
 pub(super) fn score_name(select: Select) -> ScoreName {

@@ -5,15 +5,15 @@ use std::borrow::Cow;
 
 use roentgen_data::{Dataset, ImageSet, TtaConfig};
 
-use super::interrupt;
 use super::leader::{ObservedSet, own_part, signal_of_any};
-use super::quick_audit::evenly_spaced;
 use crate::model::inference::Preprocessing;
 use crate::model::model_card::ModelCard;
 use crate::model::observation::{Observation, from_bytes, observe_part, to_bytes};
 use crate::model::trained_model::Model;
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
+use crate::training::interrupt;
+use crate::training::quick_audit::evenly_spaced;
 
 /// Most training images that the OOD detector is fitted to, evenly spaced over the set: its mean and covariance hardly depend on
 /// more, and all their vectors are in memory at once, over a kilobyte each.
@@ -21,7 +21,7 @@ const MAX_FITTED: usize = 50_000;
 
 impl ObservedSet {
     /// Its images; of many training images only some.
-    pub(super) fn images(self, data: &Dataset) -> Cow<'_, ImageSet> {
+    pub(crate) fn images(self, data: &Dataset) -> Cow<'_, ImageSet> {
         match self {
             Self::Train => at_most(MAX_FITTED, &data.train),
             Self::Val => Cow::Borrowed(&data.val),
@@ -51,7 +51,7 @@ fn at_most(most: usize, set: &ImageSet) -> Cow<'_, ImageSet> {
 ///
 /// # Errors
 /// If a rank is lost.
-pub(super) fn observe_on_all<'a>(
+pub(crate) fn observe_on_all<'a>(
     ranks: &Ranks,
     model: &Model,
     observed: ObservedSet,

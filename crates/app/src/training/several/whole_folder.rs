@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use roentgen_data::{Dataset, SubsetOrigin, read_text_file};
 
-use super::inputs;
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::model::error::ModelError;
@@ -16,6 +15,7 @@ use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::pseudonym_key;
 use crate::run_dir::run_folder::RunFolder;
 use crate::training::error::TrainingError;
+use crate::training::inputs;
 use crate::training::inputs::class_names_digest;
 
 /// Largest file of settings that is compared.
@@ -34,13 +34,13 @@ pub(crate) enum WholeFolder {
 
 /// The content of the files that the folder has besides the folders of the trainings.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Whole<'a> {
+pub(crate) struct Whole<'a> {
     /// The settings of the whole.
-    pub(super) config: &'a TrainConfig,
+    pub(crate) config: &'a TrainConfig,
     /// The file of `--init` that all trainings begin with.
-    pub(super) init: Option<&'a Path>,
+    pub(crate) init: Option<&'a Path>,
     /// Another file, by its name, and its content.
-    pub(super) more: Option<(&'static str, &'a str)>,
+    pub(crate) more: Option<(&'static str, &'a str)>,
 }
 
 impl WholeFolder {
@@ -48,7 +48,7 @@ impl WholeFolder {
     ///
     /// # Errors
     /// Files that cannot be written; a folder of tasks with other settings.
-    pub(super) fn open(self, whole: Whole<'_>, data: &Dataset) -> Result<RunFolder, TrainingError> {
+    pub(crate) fn open(self, whole: Whole<'_>, data: &Dataset) -> Result<RunFolder, TrainingError> {
         match self {
             Self::Existing(folder) => {
                 whole.check_images(data, &folder)?;
@@ -80,7 +80,7 @@ impl WholeFolder {
     ///
     /// # Errors
     /// As [`Self::open`]; [`RunDirError::NotSeen`] of a rank that does not share the file system.
-    pub(super) fn open_on(
+    pub(crate) fn open_on(
         folder: Option<Self>,
         ranks: &Ranks,
         whole: Whole<'_>,
@@ -107,7 +107,7 @@ impl WholeFolder {
 
 impl<'a> Whole<'a> {
     /// For trainings that all have the settings `config`, but for seed or fold.
-    pub(super) fn of(config: &'a TrainConfig) -> Self {
+    pub(crate) fn of(config: &'a TrainConfig) -> Self {
         Self { config, init: config.init.as_deref(), more: None }
     }
 
@@ -123,7 +123,7 @@ impl<'a> Whole<'a> {
     }
 
     /// Fails if the images are others than those of the first training.
-    pub(super) fn check_images(self, data: &Dataset, folder: &RunFolder) -> Result<(), RunDirError> {
+    pub(crate) fn check_images(self, data: &Dataset, folder: &RunFolder) -> Result<(), RunDirError> {
         let (path, digest) = (folder.file(IMAGES), self.images_digest(data));
         if read_text_file(&path, MAX_BYTES).is_ok_and(|found| found.lines().next() == Some(digest.as_str())) {
             return Ok(());
@@ -138,7 +138,7 @@ impl<'a> Whole<'a> {
     ///
     /// # Errors
     /// [`RunDirError::NotResumable`]; [`ModelError`] if it cannot be read.
-    pub(super) fn check_init(self, folder: &RunFolder) -> Result<(), TrainingError> {
+    pub(crate) fn check_init(self, folder: &RunFolder) -> Result<(), TrainingError> {
         match self.init_digest()? {
             Some(digest) => Ok(inputs::check_init(folder, &digest)?),
             None => Ok(()),

@@ -21,7 +21,7 @@ pub(crate) struct Share {
 
 impl Share {
     /// The share of this rank.
-    pub(super) fn of_rank(ranks: &Ranks) -> Self {
+    pub(crate) fn of_rank(ranks: &Ranks) -> Self {
         Self { number: ranks.rank() + 1, of: ranks.size() }
     }
 
@@ -29,7 +29,7 @@ impl Share {
     ///
     /// The longest training is dealt first, and each to the share that has least by then (Graham 1969): no share has more than
     /// 4/3 of what the best division would give it. Equal trainings go round.
-    pub(super) fn positions(self, work: &[f64]) -> Vec<usize> {
+    pub(crate) fn positions(self, work: &[f64]) -> Vec<usize> {
         let mut longest_first: Vec<usize> = (0..work.len()).collect();
         longest_first.sort_by(|&one, &other| work[other].total_cmp(&work[one]));
         let mut loads = vec![0.0_f64; self.of];
@@ -49,7 +49,7 @@ impl Share {
 
 /// The memory of this rank while each of `n_trainings` has a rank of its own, or waits for one. No rank begins before all have
 /// measured.
-pub(super) fn memory_of_rank(n_trainings: usize, ranks: &Ranks) -> Result<MemoryShare, RankError> {
+pub(crate) fn memory_of_rank(n_trainings: usize, ranks: &Ranks) -> Result<MemoryShare, RankError> {
     ranks.together(|| Ok(MemoryShare::of(n_trainings.min(ranks.n_on_host()))))
 }
 

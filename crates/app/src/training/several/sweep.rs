@@ -7,13 +7,10 @@ use std::path::Path;
 
 use roentgen_data::{Alone, Dataset, Team};
 
-use super::leader::Leader;
 use super::parts::{begin_or_reopen, check_ended, resumable_as_a_task, resumable_as_a_whole};
-use super::pipeline::{self, Execution};
 use super::share::{Share, memory_of_rank};
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
-use super::work::multiplications;
 use crate::config::error::ConfigError;
 use crate::config::search_space::{Candidate, SearchSpace};
 use crate::config::{Repetition, TrainConfig};
@@ -31,6 +28,9 @@ use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, RungRecord, ScoreName};
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
+use crate::training::on_ranks::leader::Leader;
+use crate::training::pipeline::{self, Execution};
+use crate::training::work::multiplications;
 
 mod halving;
 mod outcome;

@@ -6,7 +6,7 @@ use super::parts::{Part, check_ended, load_tested, resumable_as_a_task, tested, 
 use super::share::{Share, memory_of_rank};
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
-use super::{cross_validation, interrupt, pipeline, seeds};
+use super::{cross_validation, seeds};
 use crate::config::error::ConfigError;
 use crate::config::{Repetition, TrainConfig};
 use crate::data_loading::agreement::agree_on_images;
@@ -19,6 +19,7 @@ use crate::run_dir::file_names::METRICS;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
+use crate::training::{interrupt, pipeline};
 
 /// Several trainings that belong together.
 #[derive(Debug)]

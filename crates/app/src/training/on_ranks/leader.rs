@@ -6,15 +6,15 @@ use roentgen_data::ImageSet;
 use roentgen_layers::ResNet;
 use serde::{Deserialize, Serialize};
 
-use super::interrupt;
-use super::trainer::EpochProgress;
 use crate::model::inference::{Evaluation, Preprocessing, SetPart, logits_of_part};
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
+use crate::training::interrupt;
+use crate::training::trainer::EpochProgress;
 
 /// One of the sets of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum ObservedSet {
+pub(crate) enum ObservedSet {
     Train,
     Val,
     Test,
@@ -22,7 +22,7 @@ pub(super) enum ObservedSet {
 
 /// A message of the first rank: the work that the others are to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// Take the state of the training, a message of its own, and train on these samples of the training set, or on all.
     Begin {
         /// Images of an epoch, where hard examples occur several times.
@@ -54,7 +54,7 @@ pub(super) enum Order {
 /// The first rank as the others know it. They follow until it is dropped, also by an error.
 #[derive(Debug)]
 pub(crate) struct Leader<'a> {
-    pub(super) ranks: &'a Ranks,
+    pub(crate) ranks: &'a Ranks,
 }
 
 impl<'a> Leader<'a> {
@@ -65,7 +65,7 @@ impl<'a> Leader<'a> {
     }
 
     /// Gives all others an order.
-    pub(super) fn order(&self, order: &Order) -> Result<(), RankError> {
+    pub(crate) fn order(&self, order: &Order) -> Result<(), RankError> {
         if self.ranks.size() == 1 {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl<'a> Leader<'a> {
     }
 
     /// Begins a training on all ranks, with the state that `state` serialises.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &self,
         epoch_images: Option<Vec<usize>>,
         state: impl FnOnce() -> Vec<u8>,
@@ -87,7 +87,7 @@ impl<'a> Leader<'a> {
     }
 
     /// Evaluates `model` on a set of which every rank has a share.
-    pub(super) fn evaluate(
+    pub(crate) fn evaluate(
         &self,
         model: &ResNet,
         set: &ImageSet,
@@ -99,7 +99,7 @@ impl<'a> Leader<'a> {
     }
 
     /// Gives all ranks the saved model, with the bytes of its file.
-    pub(super) fn share_saved(&self, bytes: &[u8]) -> Result<(), RankError> {
+    pub(crate) fn share_saved(&self, bytes: &[u8]) -> Result<(), RankError> {
         if self.ranks.size() == 1 {
             return Ok(());
         }
@@ -116,12 +116,12 @@ impl Drop for Leader<'_> {
 }
 
 /// The part of every set that this rank computes.
-pub(super) fn own_part(ranks: &Ranks) -> SetPart {
+pub(crate) fn own_part(ranks: &Ranks) -> SetPart {
     SetPart { index: ranks.rank(), of: ranks.size() }
 }
 
 /// The logits of all images of a set, by rank.
-pub(super) fn gather_logits(
+pub(crate) fn gather_logits(
     ranks: &Ranks,
     model: &ResNet,
     set: &ImageSet,
@@ -133,7 +133,7 @@ pub(super) fn gather_logits(
 }
 
 /// The signal that any rank has received, after an epoch that did not come to its end.
-pub(super) fn signal_of_any(ranks: &Ranks) -> Result<Option<u8>, RankError> {
+pub(crate) fn signal_of_any(ranks: &Ranks) -> Result<Option<u8>, RankError> {
     let signals = ranks.gather(&[interrupt::signal().unwrap_or(0)])?;
     Ok(signals.concat().into_iter().find(|&signal| signal > 0))
 }

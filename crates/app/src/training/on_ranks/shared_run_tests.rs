@@ -6,7 +6,6 @@ use roentgen_data::{Dataset, LoadOptions, PhantomOptions, phantom_dataset, silen
 
 use super::follower::follow;
 use super::leader::{Leader, ObservedSet};
-use super::pipeline::train_led;
 use super::shared_observation::observe_on_all;
 use crate::config::TrainConfig;
 use crate::model::model_file::tests::card;
@@ -19,6 +18,7 @@ use crate::run_dir::file_names::{LAST_MODEL, LOG, MODEL};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::predictions_file;
 use crate::terminal::screen::Screen;
+use crate::training::pipeline::train_led;
 
 const FILES: [&str; 5] = [MODEL, LAST_MODEL, LOG, predictions_file::FILE, predictions_file::VAL_FILE];
 

@@ -2,12 +2,9 @@
 
 use roentgen_data::{Dataset, ImageSet};
 
-use super::divergence::EpochError;
 use super::leader::{Order, gather_logits, signal_of_any};
-use super::objective::loss_head;
 use super::shared_observation::observe_on_all;
-use super::trainer::Trainer;
-use super::{checkpoint, interrupt};
+
 use crate::config::TrainConfig;
 use crate::config::build::{normalization, resnet9_config};
 use crate::model::inference::Preprocessing;
@@ -15,7 +12,11 @@ use crate::model::model_file;
 use crate::model::trained_model::Model;
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
+use crate::training::divergence::EpochError;
 use crate::training::error::TrainingError;
+use crate::training::objective::loss_head;
+use crate::training::trainer::Trainer;
+use crate::training::{checkpoint, interrupt};
 
 /// Follows the first rank until its training is over; `config` has a value for everything.
 ///

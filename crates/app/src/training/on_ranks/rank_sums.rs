@@ -9,9 +9,9 @@ use std::thread::{self, JoinHandle};
 
 use roentgen_layers::{Layer, ResNet};
 
-use super::step::ShardOutcome;
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
+use crate::training::step::ShardOutcome;
 
 /// Parameters with more numbers than this have a message of their own; all others share one.
 const LARGE: usize = 1 << 14;
@@ -21,7 +21,7 @@ type Gradient = (usize, Vec<f32>);
 
 /// Sums over all ranks.
 #[derive(Debug)]
-pub(super) struct RankSums {
+pub(crate) struct RankSums {
     ranks: Ranks,
     /// Absent in a process that works alone.
     summing: Option<Summing>,
@@ -62,17 +62,17 @@ impl Drop for Summing {
 }
 
 impl RankSums {
-    pub(super) fn new(ranks: Ranks) -> Self {
+    pub(crate) fn new(ranks: Ranks) -> Self {
         let summing = (ranks.size() > 1).then(|| Summing::start(ranks.clone()));
         Self { ranks, summing, n_pending: 0 }
     }
 
-    pub(super) fn ranks(&self) -> &Ranks {
+    pub(crate) fn ranks(&self) -> &Ranks {
         &self.ranks
     }
 
     /// Begins to sum the large gradients of a layer. They are missing in the layer until [`Self::finish`].
-    pub(super) fn begin_layer(&mut self, layer: &mut dyn Layer) {
+    pub(crate) fn begin_layer(&mut self, layer: &mut dyn Layer) {
         let Some(to_sum) = self.summing.as_ref().and_then(|summing| summing.to_sum.as_ref()) else { return };
         layer.for_each_parameter_mut(&mut |parameter| {
             if parameter.grad.len() > LARGE {
@@ -87,7 +87,7 @@ impl RankSums {
     ///
     /// # Errors
     /// If a rank cannot be reached.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         &mut self,
         model: &mut ResNet,
         outcome: ShardOutcome,
