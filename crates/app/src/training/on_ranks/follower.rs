@@ -4,7 +4,6 @@ use roentgen_data::{Dataset, ImageSet};
 
 use super::leader::{Order, gather_logits, signal_of_any};
 use super::shared_observation::observe_on_all;
-
 use crate::config::TrainConfig;
 use crate::config::build::{normalization, resnet9_config};
 use crate::model::inference::Preprocessing;
