@@ -114,7 +114,8 @@ fn allocated_bytes(options: Options, data: &Dataset, dropout: f32) -> Vec<u64> {
     allocated
 }
 
-/// On one thread, so that the growth of scratch memory does not depend on which thread runs which task.
+/// On one thread, so that the number of bytes does not depend on which thread runs which task. Scratch memory is pages of the system,
+/// which are not counted here; `scratch.rs` tests that it is used again.
 #[test]
 fn a_training_step_allocates_nothing_after_the_first_two_whatever_the_options() {
     let phantom = PhantomOptions { train: BATCHES[0], val: 3, test: 3, ..PhantomOptions::default() };

@@ -26,7 +26,7 @@ impl Architecture {
         let convolutions = self.convolutions();
         let geometry = |conv: &ConvSpec| conv.geometry(n, size, size);
         // The output of every convolution, which becomes its gradient.
-        let of_convolutions: usize = convolutions.iter().map(|conv| geometry(conv).y_len()).sum();
+        let convolution_outputs: usize = convolutions.iter().map(|conv| geometry(conv).y_len()).sum();
         let outputs = self.outputs(n, size);
         // Two arrays hold the gradient of the output of every other block.
         let largest = |first: usize| outputs.iter().skip(first).step_by(2).map(|output| output.len).max();
@@ -36,7 +36,7 @@ impl Architecture {
             outputs.iter().map(|output| output.len * if output.is_residual { 3 } else { 1 }).sum();
         let scratch = convolutions.iter().map(|conv| geometry(conv).training_scratch());
         let (kernels, shared) = kernels(scratch, n_threads);
-        let activations = BYTES * (self.images(n, size) + of_convolutions + blocks + gradients);
+        let activations = BYTES * (self.images(n, size) + convolution_outputs + blocks + gradients);
         PassMemory { activations, kernels, shared }
     }
 

@@ -69,15 +69,10 @@ impl ResNet {
             };
         }
         let [_, _, classifier] = HEAD;
-        let mut net = net
+        let net = net
             .then(GlobalMaxPool2d::default())
             .then(Dropout::new(architecture.dropout))
             .then(Linear::new(init, classifier, architecture.n_features(), architecture.n_classes));
-        let mut n_parameters = 0;
-        net.for_each_parameter_mut(&mut |parameter| {
-            parameter.index = n_parameters;
-            n_parameters += 1;
-        });
         Self { architecture, net, logits: Array4::default((0, 0, 0, 0)) }
     }
 

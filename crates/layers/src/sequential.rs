@@ -44,9 +44,15 @@ impl Sequential {
         Self::default()
     }
 
-    /// Appends a layer.
+    /// Appends a layer, whose parameters get the next indices.
     #[must_use]
-    pub fn then(mut self, layer: impl Layer + 'static) -> Self {
+    pub fn then(mut self, mut layer: impl Layer + 'static) -> Self {
+        let mut index = 0;
+        self.for_each_parameter(&mut |_| index += 1);
+        layer.for_each_parameter_mut(&mut |parameter| {
+            parameter.index = index;
+            index += 1;
+        });
         self.layers.push(Box::new(layer));
         self.between.resize_with(self.layers.len() - 1, || Array4::default((0, 0, 0, 0)));
         self

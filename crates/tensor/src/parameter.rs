@@ -26,7 +26,7 @@ impl ParameterKind {
 /// A trainable tensor. The length of `value` and `grad` is the product of `shape`.
 #[derive(Clone, Debug)]
 pub struct Parameter {
-    /// Its place in the order of the model, from 0.
+    /// Its place in the order of the model, from 0: no other parameter of the model has it.
     pub index: usize,
     /// Its path in the model as PyTorch would name it, `conv1.0.weight`.
     pub name: String,
@@ -41,7 +41,7 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// A parameter with all elements equal to `fill`. Its index is 0 until a model numbers its parameters.
+    /// A parameter with all elements equal to `fill`. Its index is 0 until its layer is part of a model.
     #[must_use]
     pub fn filled(name: String, kind: ParameterKind, shape: &[usize], fill: f32) -> Self {
         let len = shape.iter().product();

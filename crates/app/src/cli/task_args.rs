@@ -58,7 +58,7 @@ pub(super) struct CollectArgs {
     test: Option<PathBuf>,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
-    /// Of --folds and --seeds: evaluate models again also if they were computed with other arithmetic (without fused
+    /// For --folds and --seeds: evaluate the models also if they were computed with other arithmetic (without fused
     /// multiply-adds) than this build uses
     #[arg(long)]
     other_cpu: bool,

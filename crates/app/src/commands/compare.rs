@@ -407,5 +407,9 @@ mod tests {
         let (first, second) = ([copy(0, "ill"), copy(1, "well")], [copy(2, "well"), copy(3, "ill")]);
         assert!(pair(&first, &second).is_ok());
         assert!(pair(&first, &[copy(2, "well"), copy(3, "well")]).is_err());
+        // A partner with the same path is not given to another copy.
+        let other = RecordedPrediction { digest: "b".to_owned(), ..copy(4, "ill") };
+        let error = pair(&[copy(0, "ill"), copy(1, "ill")], &[copy(1, "ill"), other]).unwrap_err();
+        assert!(error.to_string().contains("only one of them was tested on 0"), "{error}");
     }
 }

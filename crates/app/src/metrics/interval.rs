@@ -48,7 +48,7 @@ pub(super) fn normal_quantile(share: f64) -> f64 {
 /// Interval of a share of `part` in `whole` (Wilson 1927): valid also for few images, and for a share of 0 or 1. `None`
 /// if `whole` is 0.
 #[must_use]
-pub(crate) fn wilson(part: u64, whole: u64) -> Option<Interval> {
+pub(super) fn wilson(part: u64, whole: u64) -> Option<Interval> {
     if whole == 0 {
         return None;
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::training_digests::TrainingDigests;
 
-/// What is known of that model.
+/// The file and the images of that model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InitialModel {
     /// BLAKE3 of its file.

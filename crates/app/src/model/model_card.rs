@@ -150,7 +150,7 @@ impl ModelCard {
         if has_val && !is_at_limit(self.temperature) {
             self.prior.meaning_of_probability()
         } else {
-            "The probabilities are not calibrated: of 100 predictions with 80 %, fewer than 80 may be correct."
+            "The probabilities are not calibrated: 80 % does not mean that about 80 of 100 such predictions are correct."
         }
     }
 

@@ -10,7 +10,7 @@
 //! Facts of the files are listed where the images differ, and are not part of the test: a model may answer the same to
 //! another size, format or quality of JPEG.
 //!
-//! Images with other shares of the classes differ as a group, and so do training images, which the model knows: a warning names
+//! Images with other class shares differ as a group, and so do training images, which the model knows: a warning names
 //! both, the second where it is known.
 //!
 //! Several films of one patient are more alike than films of several: a batch of few patients may raise a false alarm, and so
@@ -112,7 +112,7 @@ impl Shift {
         };
         format!(
             "Taken together, these {} images differ from {reference}, so the results of the model do not hold for them. Answers here: {}. \
-             With those images: {}.{facts} Other shares of the classes can cause this, too.",
+             With those images: {}.{facts} Other class shares can cause this, too.",
             batch.n_images,
             batch.in_words(),
             validation.in_words()

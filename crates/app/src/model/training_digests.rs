@@ -19,11 +19,11 @@ pub struct TrainingDigests {
 }
 
 impl TrainingDigests {
-    /// Of all images of the sets.
+    /// The digests of all images of the sets.
     #[must_use]
     pub fn of(sets: &[&ImageSet]) -> Self {
-        let of_set = |set: &&ImageSet| (0..set.len()).map(|index| set.image_digest(index)).collect();
-        let mut digests: Vec<u64> = sets.iter().flat_map::<Vec<u64>, _>(of_set).collect();
+        let set_digests = |set: &&ImageSet| (0..set.len()).map(|index| set.image_digest(index)).collect();
+        let mut digests: Vec<u64> = sets.iter().flat_map::<Vec<u64>, _>(set_digests).collect();
         digests.sort_unstable();
         digests.dedup();
         Self { digests }

@@ -131,8 +131,8 @@ pub(crate) struct Selection {
 /// For how many images of the data `predict` would reject its prediction.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Rejected {
-    /// The number of validation images.
+    /// Validation images that are rejected.
     pub val: Option<usize>,
-    /// The number of test images, of all.
+    /// Test images that are rejected, also among those that leaked.
     pub test: Option<usize>,
 }

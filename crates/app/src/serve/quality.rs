@@ -22,7 +22,7 @@ const ALL_LEAKED: &str = "Every test image, or its patient, is also among the im
 /// See the module.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Quality {
-    /// The verdict of its report, once it has been tested.
+    /// The verdict of its report; `None` if `metrics.json` is missing or cannot be read.
     pub(super) result: Option<String>,
     /// Why its answers are not to be relied on.
     pub(super) warnings: Vec<String>,
@@ -34,7 +34,7 @@ pub(super) struct Quality {
 pub(super) struct ListedRun {
     #[serde(flatten)]
     pub(super) run: RunEntry,
-    /// The verdict of its report, once it has been tested.
+    /// The verdict of its report, once the run has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) result: Option<String>,
     /// Why its answers are not to be relied on, if there is a reason.

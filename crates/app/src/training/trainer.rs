@@ -83,8 +83,6 @@ pub(crate) struct EpochProgress {
     /// Images in them.
     pub n_images: usize,
     loss_sum: f64,
-    /// Its key in a checkpoint stays.
-    #[serde(rename = "n_right")]
     n_correct: usize,
     /// Learning rate of the last step.
     pub lr: f64,
@@ -315,16 +313,16 @@ impl Trainer {
             data_seconds += start.elapsed().as_secs_f64();
             let pass = Pass::Train { seed: *seed, step: step as u64, shard: shard as u64 };
             let is_last = sums.is_last();
-            let of_shard = training.forward_backward(x, labels, total_weight, pass, &mut |layer| {
+            let shard_outcome = training.forward_backward(x, labels, total_weight, pass, &mut |layer| {
                 if is_last {
                     sums.complete_layer(layer);
                     rank_sums.begin_layer(layer);
                 }
             });
             if is_last {
-                outcome = Some(sums.complete(&mut training.model, of_shard));
+                outcome = Some(sums.complete(&mut training.model, shard_outcome));
             } else {
-                sums.add(&mut training.model, of_shard);
+                sums.add(&mut training.model, shard_outcome);
             }
         }
         let outcome = outcome.expect("at least one shard");

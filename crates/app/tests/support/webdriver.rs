@@ -26,17 +26,28 @@ pub(crate) struct Browser {
     session: String,
 }
 
+/// Starts chromedriver. It chooses a port for IPv4 and ends where another program has the same one for IPv6, which happens
+/// when several tests start theirs at once, so it is started again then.
+fn start_driver() -> std::io::Result<(Child, u16)> {
+    for _ in 0..5 {
+        let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn()?;
+        let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let started = lines.map(Result::unwrap).find(|line| line.contains("started successfully on port"));
+        if let Some(line) = started {
+            return Ok((driver, line.trim_end_matches('.').rsplit(' ').next().unwrap().parse().unwrap()));
+        }
+        driver.wait()?;
+    }
+    panic!("chromedriver ended five times before it had a port");
+}
+
 impl Browser {
     /// A new browser; `None`, with a line, where Chromium is missing.
     pub(crate) fn start() -> Option<Self> {
-        let command = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
-        let Ok(mut driver) = command else {
+        let Ok((driver, port)) = start_driver() else {
             println!("skipped: chromedriver (of Debian's chromium-driver) is not installed");
             return None;
         };
-        let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let started = lines.map(Result::unwrap).find(|line| line.contains("started successfully on port"));
-        let port = started.unwrap().trim_end_matches('.').rsplit(' ').next().unwrap().parse().unwrap();
         let mut browser = Self { driver, port, session: String::new() };
         let args = [
             "--headless=new",

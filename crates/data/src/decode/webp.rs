@@ -4,13 +4,12 @@
 /// Whether a frame in a chunk `VP8 ` is larger than the image (RFC 9649, sections 2.3 to 2.7). For lossless frames, in chunks
 /// `VP8L`, the decoder checks it in time.
 pub(super) fn has_too_large_frame(bytes: &[u8], [width, height]: [u32; 2]) -> bool {
-    let is_too_large = |(kind, data): ([u8; 4], &[u8])| {
-        kind == *b"VP8 " && size_of(data).is_some_and(|[w, h]| w > width || h > height)
-    };
+    let is_too_large = |data: &[u8]| size_of(data).is_some_and(|[w, h]| w > width || h > height);
     chunks(bytes.get(12..).unwrap_or_default()).any(|(kind, data)| match &kind {
-        // A frame of an animation: 16 bytes on its place and time, then its chunks.
-        b"ANMF" => chunks(data.get(16..).unwrap_or_default()).any(is_too_large),
-        _ => is_too_large((kind, data)),
+        // A frame of an animation: 16 bytes on its place and time, then its chunks. The decoder takes the one after `ALPH` for
+        // `VP8 `, whatever its type.
+        b"ANMF" => chunks(data.get(16..).unwrap_or_default()).any(|(_, data)| is_too_large(data)),
+        _ => kind == *b"VP8 " && is_too_large(data),
     })
 }
 
@@ -20,8 +19,10 @@ fn chunks(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
         let (kind, after) = rest.split_first_chunk::<4>()?;
         let (length, after) = after.split_first_chunk::<4>()?;
         let length = u32::from_le_bytes(*length) as usize;
-        rest = after.get(length.saturating_add(length % 2)..).unwrap_or_default();
-        Some((*kind, &after[..length.min(after.len())]))
+        // With the padding, into which the decoder may read.
+        let (data, others) = after.split_at(length.saturating_add(length % 2).min(after.len()));
+        rest = others;
+        Some((*kind, data))
     })
 }
 
@@ -63,8 +64,14 @@ mod tests {
         let unknown = chunk(b"abcd", b"VP8");
         let animated =
             |frame: &[u8]| chunk(b"ANMF", &[&[0_u8; 16][..], &chunk(b"ALPH", b"x"), frame].concat());
+        let renamed = [b"abcd", &wide[4..]].concat();
+        // The last byte of its header is the padding of the frame of the animation.
+        let short = chunk(b"ANMF", &[&[0_u8; 16][..], &chunk(b"ALPH", b"x"), &wide[..8 + 9]].concat());
+        let short = [&short[..short.len() - 1], b"\x7f"].concat();
         for (chunks, expected) in [
             (vec![fits.clone()], false),
+            (vec![animated(&renamed)], true),
+            (vec![short], true),
             (vec![wide.clone()], true),
             (vec![unknown.clone(), high.clone()], true),
             // Two bits more for the scale.

@@ -54,7 +54,7 @@ pub(super) fn pair(
     if let Some(path) = repeated(first).or(repeated(second)) {
         return different(format!("one of them has several images with the path {path}"));
     }
-    let mut partners = Partners::new(second);
+    let mut partners = Partners::new(first, second);
     let (mut pairs, mut lines) = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
     let mut is_leaked = Vec::with_capacity(first.len());
     for a in first {
@@ -81,25 +81,32 @@ pub(super) fn pair(
     Ok(PairedImages { pairs, groups: groups(&lines), is_leaked })
 }
 
-/// The images of the second run that have no partner yet, by their digests.
-struct Partners<'a>(HashMap<&'a str, Vec<&'a RecordedPrediction>>);
+/// The images of the second run that have no partner yet.
+struct Partners<'a> {
+    /// Those that the first run has with the same path, by path.
+    same_path: HashMap<&'a str, &'a RecordedPrediction>,
+    /// The others, by digest and class: the paths of a run with `--pseudonyms` are others.
+    same_image: HashMap<(&'a str, &'a str), Vec<&'a RecordedPrediction>>,
+}
 
 impl<'a> Partners<'a> {
-    fn new(lines: &'a [RecordedPrediction]) -> Self {
-        let mut by_digest: HashMap<&str, Vec<&RecordedPrediction>> = HashMap::with_capacity(lines.len());
-        for line in lines {
-            by_digest.entry(&line.digest).or_default().push(line);
+    fn new(first: &[RecordedPrediction], second: &'a [RecordedPrediction]) -> Self {
+        let digests: HashMap<&str, &str> =
+            first.iter().map(|line| (line.path.as_str(), line.digest.as_str())).collect();
+        let mut partners = Self { same_path: HashMap::new(), same_image: HashMap::new() };
+        for line in second {
+            if digests.get(line.path.as_str()) == Some(&line.digest.as_str()) {
+                partners.same_path.insert(&line.path, line);
+            } else {
+                partners.same_image.entry((&line.digest, &line.class)).or_default().push(line);
+            }
         }
-        Self(by_digest)
+        partners
     }
 
-    /// The partner of a line: of several copies of an image the one with the same path, or else, as a run with `--pseudonyms` has
-    /// other paths, one of the same class.
-    fn take(&mut self, line: &RecordedPrediction) -> Option<&'a RecordedPrediction> {
-        let copies = self.0.get_mut(line.digest.as_str()).filter(|copies| !copies.is_empty())?;
-        let same_path = copies.iter().position(|copy| copy.path == line.path);
-        let at = same_path.or_else(|| copies.iter().position(|copy| copy.class == line.class)).unwrap_or(0);
-        Some(copies.remove(at))
+    fn take(&mut self, line: &'a RecordedPrediction) -> Option<&'a RecordedPrediction> {
+        let same_path = self.same_path.remove(line.path.as_str());
+        same_path.or_else(|| self.same_image.get_mut(&(line.digest.as_str(), line.class.as_str()))?.pop())
     }
 }
 

@@ -248,8 +248,8 @@ fn weights_that_are_not_finite_are_rejected() {
 
 #[test]
 fn other_channels_than_those_of_the_initial_model_are_named_with_their_flag() {
-    let of_colour = ModelCard { channels: 3, ..card() };
-    let bytes = to_bytes(&of_colour.config().build(1), &of_colour, 9);
+    let colour_card = ModelCard { channels: 3, ..card() };
+    let bytes = to_bytes(&colour_card.config().build(1), &colour_card, 9);
     let file = SafeTensors::deserialize(&bytes).expect("a file");
     let reason = check_sizes(&numbered(), &file, "").expect_err("other channels");
     assert_eq!(reason, "its model sees colour images and not grey ones; add --channels rgb");

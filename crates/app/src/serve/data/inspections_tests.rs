@@ -147,7 +147,7 @@ async fn what_is_found_names_no_flag() {
     assert_eq!(found["can_skip_bad"], true);
     let [blocks, warnings, facts] = ["blocks", "warnings", "facts"].map(|key| texts(&found, key));
     for (texts, words) in [
-        (&blocks, "or train without them"),
+        (&blocks, "or train without it"),
         (&warnings, "add images of the smallest one"),
         (&facts, "Training splits off 10 % as the validation set and 10 % as the test set; a group"),
     ] {

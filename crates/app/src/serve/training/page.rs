@@ -226,7 +226,8 @@ mod tests {
     fn curves_of_many_epochs_have_the_first_and_the_last_one_and_not_all_between() {
         let line = |epoch: usize| {
             let line = serde_json::json!({
-                "epoch": epoch, "train_loss": 1.0, "train_accuracy": 0.5, "lr": 0.01, "saved": false
+                "epoch": epoch, "train_loss": 1.0, "train_accuracy": 0.5, "lr": 0.01, "saved": false,
+                "instruction_sets": ["AVX2"]
             });
             serde_json::from_value::<LogLine>(line).expect("a line")
         };

@@ -14,7 +14,7 @@ use crate::training::trainer::EpochProgress;
 
 /// One of the sets of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum ObservedSet {
+pub(in crate::training) enum ObservedSet {
     Train,
     Val,
     Test,
@@ -22,7 +22,7 @@ pub(crate) enum ObservedSet {
 
 /// A message of the first rank: the work that the others are to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Order {
+pub(in crate::training) enum Order {
     /// Take the state of the training, a message of its own, and train on these samples of the training set, or on all.
     Begin {
         /// Images of an epoch, where hard examples occur several times.
@@ -54,7 +54,7 @@ pub(crate) enum Order {
 /// The first rank as the others know it. They follow until it is dropped, also by an error.
 #[derive(Debug)]
 pub(crate) struct Leader<'a> {
-    pub(crate) ranks: &'a Ranks,
+    pub(in crate::training) ranks: &'a Ranks,
 }
 
 impl<'a> Leader<'a> {
@@ -65,7 +65,7 @@ impl<'a> Leader<'a> {
     }
 
     /// Gives all others an order.
-    pub(crate) fn order(&self, order: &Order) -> Result<(), RankError> {
+    pub(in crate::training) fn order(&self, order: &Order) -> Result<(), RankError> {
         if self.ranks.size() == 1 {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl<'a> Leader<'a> {
     }
 
     /// Begins a training on all ranks, with the state that `state` serialises.
-    pub(crate) fn begin(
+    pub(in crate::training) fn begin(
         &self,
         epoch_images: Option<Vec<usize>>,
         state: impl FnOnce() -> Vec<u8>,
@@ -87,7 +87,7 @@ impl<'a> Leader<'a> {
     }
 
     /// Evaluates `model` on a set of which every rank has a share.
-    pub(crate) fn evaluate(
+    pub(in crate::training) fn evaluate(
         &self,
         model: &ResNet,
         set: &ImageSet,
@@ -99,7 +99,7 @@ impl<'a> Leader<'a> {
     }
 
     /// Gives all ranks the saved model, with the bytes of its file.
-    pub(crate) fn share_saved(&self, bytes: &[u8]) -> Result<(), RankError> {
+    pub(in crate::training) fn share_saved(&self, bytes: &[u8]) -> Result<(), RankError> {
         if self.ranks.size() == 1 {
             return Ok(());
         }
@@ -116,12 +116,12 @@ impl Drop for Leader<'_> {
 }
 
 /// The part of every set that this rank computes.
-pub(crate) fn own_part(ranks: &Ranks) -> SetPart {
+pub(super) fn own_part(ranks: &Ranks) -> SetPart {
     SetPart { index: ranks.rank(), of: ranks.size() }
 }
 
 /// The logits of all images of a set, by rank.
-pub(crate) fn gather_logits(
+pub(super) fn gather_logits(
     ranks: &Ranks,
     model: &ResNet,
     set: &ImageSet,
@@ -133,7 +133,7 @@ pub(crate) fn gather_logits(
 }
 
 /// The signal that any rank has received, after an epoch that did not come to its end.
-pub(crate) fn signal_of_any(ranks: &Ranks) -> Result<Option<u8>, RankError> {
+pub(in crate::training) fn signal_of_any(ranks: &Ranks) -> Result<Option<u8>, RankError> {
     let signals = ranks.gather(&[interrupt::signal().unwrap_or(0)])?;
     Ok(signals.concat().into_iter().find(|&signal| signal > 0))
 }

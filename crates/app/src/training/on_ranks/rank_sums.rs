@@ -21,7 +21,7 @@ type Gradient = (usize, Vec<f32>);
 
 /// Sums over all ranks.
 #[derive(Debug)]
-pub(crate) struct RankSums {
+pub(in crate::training) struct RankSums {
     ranks: Ranks,
     /// Absent in a process that works alone.
     summing: Option<Summing>,
@@ -62,17 +62,17 @@ impl Drop for Summing {
 }
 
 impl RankSums {
-    pub(crate) fn new(ranks: Ranks) -> Self {
+    pub(in crate::training) fn new(ranks: Ranks) -> Self {
         let summing = (ranks.size() > 1).then(|| Summing::start(ranks.clone()));
         Self { ranks, summing, n_pending: 0 }
     }
 
-    pub(crate) fn ranks(&self) -> &Ranks {
+    pub(in crate::training) fn ranks(&self) -> &Ranks {
         &self.ranks
     }
 
     /// Begins to sum the large gradients of a layer. They are missing in the layer until [`Self::finish`].
-    pub(crate) fn begin_layer(&mut self, layer: &mut dyn Layer) {
+    pub(in crate::training) fn begin_layer(&mut self, layer: &mut dyn Layer) {
         let Some(to_sum) = self.summing.as_ref().and_then(|summing| summing.to_sum.as_ref()) else { return };
         layer.for_each_parameter_mut(&mut |parameter| {
             if parameter.grad.len() > LARGE {
@@ -87,7 +87,7 @@ impl RankSums {
     ///
     /// # Errors
     /// If a rank cannot be reached.
-    pub(crate) fn finish(
+    pub(in crate::training) fn finish(
         &mut self,
         model: &mut ResNet,
         outcome: ShardOutcome,

@@ -21,7 +21,7 @@ const MAX_FITTED: usize = 50_000;
 
 impl ObservedSet {
     /// Its images; of many training images only some.
-    pub(crate) fn images(self, data: &Dataset) -> Cow<'_, ImageSet> {
+    pub(in crate::training) fn images(self, data: &Dataset) -> Cow<'_, ImageSet> {
         match self {
             Self::Train => at_most(MAX_FITTED, &data.train),
             Self::Val => Cow::Borrowed(&data.val),
@@ -51,7 +51,7 @@ fn at_most(most: usize, set: &ImageSet) -> Cow<'_, ImageSet> {
 ///
 /// # Errors
 /// If a rank is lost.
-pub(crate) fn observe_on_all<'a>(
+pub(in crate::training) fn observe_on_all<'a>(
     ranks: &Ranks,
     model: &Model,
     observed: ObservedSet,

@@ -113,7 +113,7 @@ impl CrossValidationMetrics {
 }
 
 /// A training for each fold.
-pub(crate) fn parts(config: &TrainConfig, n_folds: usize) -> Vec<Part> {
+pub(super) fn parts(config: &TrainConfig, n_folds: usize) -> Vec<Part> {
     let part = |fold| Part {
         heading: format!("fold {fold} of {n_folds}"),
         folder: format!("fold-{fold}"),
@@ -126,7 +126,7 @@ pub(crate) fn parts(config: &TrainConfig, n_folds: usize) -> Vec<Part> {
 ///
 /// # Errors
 /// As [`train_parts`].
-pub(crate) fn run(
+pub(super) fn run(
     config: &TrainConfig,
     parts: &[Part],
     folder: WholeFolder,

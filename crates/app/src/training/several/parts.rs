@@ -25,7 +25,7 @@ use crate::training::resumption::Resumption;
 
 /// One of several trainings.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub(super) struct Part {
     /// Shown above it.
     pub heading: String,
     /// Its folder in that of the whole.
@@ -36,10 +36,10 @@ pub(crate) struct Part {
 
 /// The result of a part.
 #[derive(Debug)]
-pub(crate) struct PartResult<'a> {
-    pub(crate) data: &'a Dataset,
-    pub(crate) metrics: TestMetrics,
-    pub(crate) test: PredictedSet,
+pub(super) struct PartResult<'a> {
+    pub(super) data: &'a Dataset,
+    pub(super) metrics: TestMetrics,
+    pub(super) test: PredictedSet,
 }
 
 /// Trains every part that has not ended yet, and hands the results of all of them, in their order, to `gather`. `config` has the
@@ -47,7 +47,7 @@ pub(crate) struct PartResult<'a> {
 ///
 /// # Errors
 /// As [`pipeline::train`], of any part; as [`pipeline::reopen`] and [`pipeline::train_in_folder`], of a part that is resumed.
-pub(crate) fn train_parts(
+pub(super) fn train_parts(
     config: &TrainConfig,
     parts: &[Part],
     mut folder: WholeFolder,
@@ -84,7 +84,7 @@ pub(crate) fn train_parts(
 ///
 /// # Errors
 /// As [`train_parts`].
-pub(crate) fn train_share(
+pub(super) fn train_share(
     parts: &[&Part],
     loader: &mut DataLoader,
     folder: &RunFolder,
@@ -104,7 +104,7 @@ pub(crate) fn train_share(
 }
 
 /// The data of a part, which must have a test set.
-pub(crate) fn load_tested<'a>(
+pub(super) fn load_tested<'a>(
     loader: &'a mut DataLoader,
     part: &Part,
     screen: &Screen,
@@ -113,7 +113,7 @@ pub(crate) fn load_tested<'a>(
 }
 
 /// The data, which must have a test set.
-pub(crate) fn tested(data: &Dataset) -> Result<&Dataset, DataLoadingError> {
+pub(super) fn tested(data: &Dataset) -> Result<&Dataset, DataLoadingError> {
     if data.test.is_empty() { Err(DataLoadingError::EmptyTest) } else { Ok(data) }
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn tested(data: &Dataset) -> Result<&Dataset, DataLoadingError> {
 ///
 /// # Errors
 /// [`RunDirError::NotEnded`].
-pub(crate) fn check_ended<'a>(
+pub(super) fn check_ended<'a>(
     folders: impl IntoIterator<Item = &'a str>,
     whole: &RunFolder,
 ) -> Result<(), RunDirError> {
@@ -164,7 +164,7 @@ fn train_unless_ended(
 ///
 /// # Errors
 /// As [`pipeline::begin`], and if the file of `--init` is not that of the other trainings; as [`pipeline::reopen`].
-pub(crate) fn begin_or_reopen(
+pub(super) fn begin_or_reopen(
     config: &TrainConfig,
     data: &Dataset,
     whole: Whole<'_>,
@@ -183,7 +183,7 @@ pub(crate) fn begin_or_reopen(
 }
 
 /// An error of one part whose advice names the folder of the whole: that is the one to resume.
-pub(crate) fn resumable_as_a_whole(mut error: TrainingError, folder: &RunFolder) -> TrainingError {
+pub(super) fn resumable_as_a_whole(mut error: TrainingError, folder: &RunFolder) -> TrainingError {
     if let TrainingError::Interrupted { run, .. }
     | TrainingError::RunDir(RunDirError::ResumableWrite { run, .. }) = &mut error
     {
@@ -193,11 +193,14 @@ pub(crate) fn resumable_as_a_whole(mut error: TrainingError, folder: &RunFolder)
 }
 
 /// An error of one task, which its own command continues, while others work in the folder of the whole.
-pub(crate) fn resumable_as_a_task(error: TrainingError) -> TrainingError {
+pub(super) fn resumable_as_a_task(error: TrainingError) -> TrainingError {
     match error {
         TrainingError::Interrupted { signal, .. } => TrainingError::TaskInterrupted { signal },
         TrainingError::RunDir(RunDirError::ResumableWrite { path, source, .. }) => {
             RunDirError::from(WriteError { path, source }).into()
+        }
+        TrainingError::RunDir(RunDirError::Moved { path }) => {
+            RunDirError::from(WriteError { path, source: std::io::ErrorKind::NotFound.into() }).into()
         }
         other => other,
     }

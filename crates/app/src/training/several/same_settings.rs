@@ -16,7 +16,7 @@ const NOT_COMPARED: [&str; 7] =
 ///
 /// # Errors
 /// [`RunDirError::NotResumable`], or settings that cannot be read.
-pub(crate) fn check_begun(path: &Path, expected: &TrainConfig) -> Result<(), TrainingError> {
+pub(super) fn check_begun(path: &Path, expected: &TrainConfig) -> Result<(), TrainingError> {
     let file = path.join(CONFIG);
     if !file.is_file() {
         return Ok(());
@@ -28,7 +28,7 @@ pub(crate) fn check_begun(path: &Path, expected: &TrainConfig) -> Result<(), Tra
 ///
 /// # Errors
 /// As [`check_begun`].
-pub(crate) fn check_text(path: &Path, found: &str, expected: &TrainConfig) -> Result<(), TrainingError> {
+pub(super) fn check_text(path: &Path, found: &str, expected: &TrainConfig) -> Result<(), TrainingError> {
     let invalid = |error: ConfigError| {
         let reason =
             format!("its settings cannot be read: {error}; remove its folder, and it is trained again");

@@ -36,7 +36,7 @@ struct SeedMetrics {
 }
 
 /// A training for each seed.
-pub(crate) fn parts(config: &TrainConfig, range: SeedRange) -> Vec<Part> {
+pub(super) fn parts(config: &TrainConfig, range: SeedRange) -> Vec<Part> {
     let n = range.seeds().count();
     let part = |(index, seed)| Part {
         heading: format!("seed {seed}, {} of {n}", index + 1),
@@ -50,7 +50,7 @@ pub(crate) fn parts(config: &TrainConfig, range: SeedRange) -> Vec<Part> {
 ///
 /// # Errors
 /// As [`train_parts`].
-pub(crate) fn run(
+pub(super) fn run(
     config: &TrainConfig,
     parts: &[Part],
     folder: WholeFolder,

@@ -11,17 +11,17 @@ use crate::terminal::screen::{Screen, table};
 
 /// The metrics of the main test images of one training, as in the `metrics.json` of all.
 #[derive(Debug, Serialize)]
-pub(crate) struct MainMetrics {
+pub(super) struct MainMetrics {
     /// The set that the metrics are about: [`TEST_WITHOUT_LEAKAGE`], or [`TEST`] if no image leaked, or all did.
     main_set: &'static str,
     /// Test images that leaked.
-    pub(crate) n_leaked: usize,
+    pub(super) n_leaked: usize,
     #[serde(flatten)]
-    pub(crate) metrics: SubsetMetrics,
+    pub(super) metrics: SubsetMetrics,
 }
 
 impl MainMetrics {
-    pub(crate) fn new(test: &TestMetrics) -> Self {
+    pub(super) fn new(test: &TestMetrics) -> Self {
         Self { main_set: test.main_set, n_leaked: test.n_leaked, metrics: test.main().clone() }
     }
 
@@ -32,7 +32,7 @@ impl MainMetrics {
 
 /// Mean and standard deviation of every metric over the trainings, of those that all of them have.
 #[derive(Debug, Serialize)]
-pub(crate) struct Spread {
+pub(super) struct Spread {
     mean: BTreeMap<String, f64>,
     /// With one less than the number of trainings as the divisor.
     sd: BTreeMap<String, f64>,
@@ -52,7 +52,7 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// The spread over at least two trainings.
-    pub(crate) fn new<'a>(trainings: impl Iterator<Item = &'a MainMetrics>) -> Self {
+    pub(super) fn new<'a>(trainings: impl Iterator<Item = &'a MainMetrics>) -> Self {
         let trainings: Vec<&MainMetrics> = trainings.collect();
         let mut spread = Self {
             mean: BTreeMap::new(),
@@ -79,7 +79,7 @@ impl Spread {
     }
 
     /// Shows both as a table; `metrics` has the names of all metrics, and `parts` are the trainings in words.
-    pub(crate) fn show(&self, screen: &Screen, heading: &str, parts: &str, metrics: &SubsetMetrics) {
+    pub(super) fn show(&self, screen: &Screen, heading: &str, parts: &str, metrics: &SubsetMetrics) {
         let without = if self.is_deduplicated { ", without images that leaked" } else { "" };
         let heading = format!("{heading}{without}");
         let mut rows = vec![[heading.as_str(), "mean", "sd"].map(str::to_owned).to_vec()];

@@ -17,7 +17,7 @@ struct TaskResult {
 }
 
 /// Before the first training of ranks that train a share each.
-pub(crate) fn show_ranks(screen: &Screen, n_trainings: usize, ranks: &Ranks) {
+pub(super) fn show_ranks(screen: &Screen, n_trainings: usize, ranks: &Ranks) {
     if ranks.size() > 1 {
         let n = counted(n_trainings, "training");
         screen.field(
@@ -29,7 +29,7 @@ pub(crate) fn show_ranks(screen: &Screen, n_trainings: usize, ranks: &Ranks) {
 }
 
 /// When the last training of a task has ended.
-pub(crate) fn show_task(screen: &Screen, task: Share, trained: Vec<String>, folder: &RunFolder) {
+pub(super) fn show_task(screen: &Screen, task: Share, trained: Vec<String>, folder: &RunFolder) {
     let names = if trained.is_empty() { "no training is left for it".to_owned() } else { trained.join(", ") };
     screen.field("task", &format!("{task} has ended: {names}"));
     screen.field(

@@ -167,7 +167,16 @@ impl<'a> ClassWalk<'a> {
             if dir == self.class_dir && subset_of(&name).is_some() {
                 return Err(set_inside_class(&path, self.class_dir, &name));
             }
-            if links.contains(&name) && !self.follows(dir, &path) {
+            let is_link = links.contains(&name);
+            if is_link && !self.follows(dir, &path) {
+                continue;
+            }
+            // Where a link to this folder was followed before.
+            if !is_link
+                && !self.followed.is_empty()
+                && path.canonicalize().is_ok_and(|folder| self.followed.contains(&folder))
+            {
+                self.repeated_links += 1;
                 continue;
             }
             let is_patient = n_others > 1 && !is_one_of(&IMAGE_FOLDERS, &name);
@@ -243,6 +252,13 @@ mod tests {
         let names: Vec<&str> = walk.images.iter().map(|image| &*image.name).collect();
         assert_eq!(names, ["normal/a/more/1.png", "normal/d/old/1.png"]);
         assert_eq!((walk.repeated_links, walk.outside_links), (4, 0));
+        // The link to the inner folder comes first.
+        std::os::unix::fs::symlink(root.join("films/old"), class_dir.join("a0")).expect("a link");
+        let mut walk = ClassWalk::new(root, &class_dir);
+        walk.run().expect("images");
+        let names: Vec<&str> = walk.images.iter().map(|image| &*image.name).collect();
+        assert_eq!(names, ["normal/a/more/1.png", "normal/a0/1.png"]);
+        assert_eq!((walk.repeated_links, walk.outside_links), (5, 0));
     }
 
     #[test]
