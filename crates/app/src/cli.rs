@@ -261,8 +261,8 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// Those of the command.
 pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
-    if cli.command.prints_result() && standard_output::is_closed() {
-        return Err(not_printed(io::Error::other("it is closed, so the result would be lost")).into());
+    if cli.command.prints_result() && standard_output::is_lost() {
+        show_error("note: the standard output is closed or discarded, so the result is not shown");
     }
     match cli.command {
         Command::Train(args) => run_train(&args),

@@ -24,10 +24,10 @@ pub(crate) fn take_error() -> Option<io::Error> {
     FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// Whether whoever started the program closed the standard output (`>&-`). Rust then opens the null device for reading and
-/// writing in its place, so that everything written to it is lost.
+/// Whether the standard output is the null device, open for reading and writing: so Rust replaces one that was closed (`>&-`), and
+/// so many programs start one whose output they do not want.
 #[must_use]
-pub(crate) fn is_closed() -> bool {
+pub(crate) fn is_lost() -> bool {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{OFlags, fcntl_getfl, fstat, major, minor};
