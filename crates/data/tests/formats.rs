@@ -123,6 +123,24 @@ fn a_model_is_evaluated_on_the_test_set_of_another_file() {
 }
 
 #[test]
+fn labels_that_are_not_those_of_the_set_in_the_file_name_are_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = written(&dir, "bloodmnist_benign_vs_malignant.npz", &archive(&medmnist()));
+    let data = load(&path).unwrap();
+    assert_eq!(data.class_names, ["0", "1"]);
+    let notes = &data.findings.notes;
+    assert!(notes.iter().any(|note| note.starts_with("its labels are not those of bloodmnist")), "{notes:?}");
+    // A model with these classes is evaluated on them; one of all of BloodMNIST on any of its classes.
+    for (known, label) in [(["0", "1"], 0), (["eosinophil", "basophil"], 1)] {
+        let class_names = known.map(str::to_owned);
+        let input = ModelInput { class_names: &class_names, channels: 1, trained_on: None };
+        let data = load_for_model(&path, &input, &LoadOptions::default(), &silent).unwrap();
+        let first = (0..10).find(|&index| data.test.name(index) == "test_images[000000]").unwrap();
+        assert_eq!(data.test.labels()[first], label, "{known:?}");
+    }
+}
+
+#[test]
 fn missing_sets_are_split_off_and_other_classes_and_colour_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let many: Vec<u8> = (0..60).map(|at| [2, 10, 7][at % 3]).collect();

@@ -12,10 +12,10 @@ use npyz::{NpyHeader, TypeChar};
 use self::archive::{Archive, Array, type_of};
 use super::listed_image::{self, ListedImage};
 use super::packed::{Packed, Size};
-use super::{Content, Listing, Source, Usage};
+use super::{ClassLabels, Content, Listing, Source, Usage};
 use crate::error::DataError;
 use crate::file_identity::Stamp;
-use crate::options::{LoadOptions, SizeLimits};
+use crate::options::{ClassMapping, LoadOptions, SizeLimits};
 use crate::subset::Subset;
 
 mod archive;
@@ -71,12 +71,7 @@ impl Source for Npz {
             );
             return Err(DataError::Unusable { path: path.into(), reason });
         }
-        let known = medmnist::class_names(path).filter(|names| all.iter().all(|&at| at < names.len() as u64));
-        let name = |&label: &u64| match known {
-            Some(names) => names[label as usize].to_owned(),
-            None => label.to_string(),
-        };
-        let class_names = all.iter().map(name).collect();
+        let (class_names, names_note) = class_names(path, &all, usage, &options.classes);
         let class_of: BTreeMap<u64, usize> = all.iter().enumerate().map(|(at, &label)| (label, at)).collect();
         let mut listed = Vec::new();
         for Images { subset, pixels, labels } in sets {
@@ -89,8 +84,35 @@ impl Source for Npz {
             }));
         }
         let mut listing = listed_image::to_listing(path, class_names, listed, usage, &options.classes)?;
-        listing.notes.extend(note);
+        listing.notes.extend(note.into_iter().chain(names_note));
         Ok(listing)
+    }
+}
+
+/// The class of each label in `all`: its name in the set of MedMNIST that the file name starts with, if these are the labels of
+/// that set, else its number, with a note.
+fn class_names(
+    path: &Path,
+    all: &BTreeSet<u64>,
+    usage: Usage<'_>,
+    mapping: &ClassMapping,
+) -> (Vec<String>, Option<String>) {
+    let numbers = || all.iter().map(u64::to_string).collect();
+    let Some((set, names)) = medmnist::set_of(path) else { return (numbers(), None) };
+    let n_names = names.len() as u64;
+    let named = || all.iter().map(|&label| names[label as usize].to_owned()).collect();
+    match usage {
+        Usage::Train if all.iter().copied().eq(0..n_names) => (named(), None),
+        Usage::Train => {
+            let note = format!("its labels are not those of {set}, so each class has its number as its name");
+            (numbers(), Some(note))
+        }
+        // It need not have every class, but a model whose classes are numbers was trained on other labels.
+        Usage::Evaluate(known) => {
+            let known = ClassLabels::new(known, mapping);
+            let has_name = |&label: &u64| label < n_names && known.find(&label.to_string()).is_none();
+            (if all.iter().all(has_name) { named() } else { numbers() }, None)
+        }
     }
 }
 

@@ -78,8 +78,8 @@ const SETS: [(&str, &[&str]); 10] = [
     ("organsmnist", ORGANS),
 ];
 
-/// The classes of a file whose name starts with that of a known set, such as `pneumoniamnist_64.npz`.
-pub(super) fn class_names(path: &Path) -> Option<&'static [&'static str]> {
+/// The set that the name of a file starts with, such as `pneumoniamnist_64.npz`, and its classes.
+pub(super) fn set_of(path: &Path) -> Option<(&'static str, &'static [&'static str])> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
-    SETS.iter().find(|(set, _)| name.starts_with(set)).map(|&(_, classes)| classes)
+    SETS.iter().find(|(set, _)| name.starts_with(set)).copied()
 }
