@@ -1,8 +1,8 @@
 //! From a configuration to a loaded data set.
 
 use roentgen_data::{
-    Alone, ArrayImages, Dataset, PatientSource, Progress, SubsetOrigin, Team, load_arrays,
-    load_dataset_together, phantom_dataset,
+    Alone, ArrayImages, Dataset, Progress, SubsetOrigin, Team, load_arrays, load_dataset_together,
+    phantom_dataset,
 };
 
 use super::class_notes::class_notes;
@@ -39,17 +39,10 @@ fn read_together(
     Ok((data, config.data.display().to_string()))
 }
 
-/// Adds notes on the classes and the sets, and one if the patients are known by a column, so that the pattern of `config`
-/// is not used.
+/// Adds notes on the classes and the sets.
 pub(super) fn add_notes(config: &TrainConfig, data: &mut Dataset) {
     data.findings.notes.extend(class_notes(config, data));
     data.findings.notes.extend(unused_fractions(config, data));
-    let has_column =
-        data.findings.patients.as_ref().is_some_and(|patients| patients.source == PatientSource::Column);
-    if config.patient_pattern.is_some() && has_column {
-        let note = "--patient-pattern is not used: a column has the patients; remove one of them";
-        data.findings.notes.push(note.to_owned());
-    }
 }
 
 /// A note on each fraction that was given for a set that is not split off.

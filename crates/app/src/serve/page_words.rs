@@ -158,11 +158,12 @@ mod tests {
     }
 
     /// Sentences of the loader that only follow a flag, which the page does not give.
-    const AFTER_A_FLAG: [&str; 5] = [
+    const AFTER_A_FLAG: [&str; 6] = [
         "line 1 has no column `{}`, which --{}-column names",
         "the view is {}, which --view leaves out",
         "--classes renames",
         "correct --patient-pattern",
+        "--patient-pattern is not used",
         "use fewer --folds",
     ];
 

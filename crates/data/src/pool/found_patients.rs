@@ -10,6 +10,7 @@ use crate::options::LoadOptions;
 use crate::parts::Parts;
 use crate::patients::{self, FromNames, PatientPattern, PatientSource, normalised_identifier};
 use crate::source::Item;
+use crate::subset::Subset;
 
 /// The patients that the headers of DICOM files name. An identifier that some files have without its issuer is one patient,
 /// whoever issued it: to take one person for two would be leakage, to take two for one only makes a group larger. A file without
@@ -168,11 +169,16 @@ pub(super) fn find_patients(
     };
     let (mut patients, is_guess): (Vec<_>, Vec<_>) = items.iter().enumerate().map(patient_of).unzip();
     let of_headers_alone = headers.notes().filter(|_| source == Some(PatientSource::Headers));
-    let of_both = [
+    // Other data that a model is evaluated on have no training set; the pattern there is that of the model.
+    let is_unused = has_pattern && named.is_empty() && items.iter().any(|item| item.subset == Subset::Train);
+    let others = [
         disagreeing_patients_note(&in_columns, &headers),
         missing_patients_note(items, &headers, has_column_of),
+        is_unused.then(|| {
+            "--patient-pattern is not used: a column has the patients; remove one of them".to_owned()
+        }),
     ];
-    let notes = of_headers_alone.chain(of_both.into_iter().flatten()).collect();
+    let notes = of_headers_alone.chain(others.into_iter().flatten()).collect();
     if images.iter().any(|decoded| decoded.origin.is_some()) {
         replace_by_numbers(&mut patients);
     }
@@ -283,7 +289,20 @@ mod tests {
     use crate::file_facts::{FileFacts, Origin, ViewPosition};
     use crate::image_file::ImageFile;
     use crate::source::Content;
-    use crate::subset::Subset;
+
+    /// An image that is not DICOM.
+    fn image(name: &str) -> (Item, Decoded) {
+        let item = Item {
+            content: Content::File(ImageFile::At(Path::new(name).into())),
+            name: name.into(),
+            subset: Subset::Train,
+            label: 0,
+            patient: None,
+            patient_folder: None,
+        };
+        let options = LoadOptions::default();
+        (item, Decoded::new(&DynamicImage::new_luma8(30, 30), FileFacts::default(), &options))
+    }
 
     /// A file, and what its header says.
     fn film(&patient: &HeaderPatient) -> (Item, Decoded) {
@@ -291,16 +310,7 @@ mod tests {
     }
 
     fn film_of_study(patient: HeaderPatient, study: Option<u8>) -> (Item, Decoded) {
-        let item = Item {
-            content: Content::File(ImageFile::At(Path::new("film").into())),
-            name: "film".into(),
-            subset: Subset::Train,
-            label: 0,
-            patient: None,
-            patient_folder: None,
-        };
-        let options = LoadOptions::default();
-        let decoded = Decoded::new(&DynamicImage::new_luma8(30, 30), FileFacts::default(), &options);
+        let (item, decoded) = image("film");
         let view = ViewPosition::Pa;
         let (patient, study) = (Some(patient), study.map(|study| [study; 32]));
         let origin = Origin { patient, study, device: [0; 32], view, has_burned_in_text: false };
@@ -352,6 +362,24 @@ mod tests {
         let images = images.into_iter().collect();
         let notes = find_patients(&items, &images, &options, |_| false).expect("no pattern").notes;
         assert!(notes.len() == 1 && notes[0].starts_with("2 DICOM file(s) have a patient in"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_pattern_has_a_note_only_where_columns_name_all_patients() {
+        let pattern = Some(PatientPattern::new("p(\\d+)").expect("a pattern"));
+        let options = LoadOptions { patient_pattern: pattern, ..LoadOptions::default() };
+        for (in_test, n_notes) in [(None, 0), (Some("5"), 1)] {
+            let (mut items, images): (Vec<_>, Vec<_>) = (0..4).map(|_| image("p5.png")).unzip();
+            items[..2].iter_mut().for_each(|item| item.patient = Some("5".into()));
+            for item in &mut items[2..] {
+                (item.subset, item.patient) = (Subset::Test, in_test.map(Into::into));
+            }
+            let is_from_test_option = |item: &Item| item.subset == Subset::Test;
+            let images = images.into_iter().collect();
+            let found = find_patients(&items, &images, &options, is_from_test_option).expect("it matches");
+            assert_eq!(found.patients, vec![Some::<Box<str>>("5".into()); 4]);
+            assert_eq!(found.notes.len(), n_notes, "{:?}", found.notes);
+        }
     }
 
     #[test]
