@@ -1,6 +1,7 @@
 //! The patient of each decoded image: by a column, by the headers of DICOM files, by file names or by folders.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::decode::Decoded;
 use crate::error::DataError;
@@ -118,11 +119,22 @@ impl<'a> HeaderPatients<'a> {
 pub(super) struct FoundPatients {
     /// Of each image, if it is known.
     pub(super) patients: Vec<Option<Box<str>>>,
-    /// How they are known in the training data; in the test set if they are known there only.
+    /// How most of them are known in the training data; in the separate test set if they are known there only.
     pub(super) source: Option<PatientSource>,
     /// Of each image, whether its patient is guessed: from its file name by the built-in patterns, or from its folder.
     pub(super) is_guess: Vec<bool>,
     pub(super) notes: Vec<String>,
+}
+
+const UNUSED_PATTERN: &str = "--patient-pattern is not used: a column has the patients; remove one of them";
+
+/// How the patient of an image is known.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rule {
+    Column,
+    Header,
+    FileName,
+    Folder,
 }
 
 /// The patient of every image: by a column where the data set has one, else by the header of a DICOM file, else by the file
@@ -141,48 +153,59 @@ pub(super) fn find_patients(
     let in_columns = patients_in_columns(items);
     let headers = HeaderPatients::of(images);
     let mut in_headers = if has_pattern { vec![None; items.len()] } else { headers.named(&in_columns) };
-    let has_header = in_headers.iter().any(Option::is_some);
     let needs_name = |&index: &usize| in_headers[index].is_none() && !has_column_of(&items[index]);
     let named: Vec<usize> = (0..items.len()).filter(needs_name).collect();
     let (mut in_names, name_source) = patients_in_names(items, &named, options.patient_pattern.as_ref())?;
     let has_folder = !has_pattern && items.iter().any(|item| item.patient_folder.is_some());
-    let is_built_in = matches!(name_source, Some(PatientSource::FileNames(_)));
-    let column = Some(PatientSource::Column);
-    let source = match has_column {
-        [true, _] => column,
-        _ if has_header => Some(PatientSource::Headers),
-        [false, true] => name_source.or(column),
-        [false, false] => name_source.or(has_folder.then_some(PatientSource::Folders)),
-    };
-    // The patient of an image, and whether it is guessed.
     let patient_of = |(index, item): (usize, &Item)| {
         if has_column_of(item) {
-            (in_columns[index].clone(), false)
+            (in_columns[index].clone(), Rule::Column)
         } else if let Some(in_header) = in_headers[index].take() {
-            (Some(in_header), false)
+            (Some(in_header), Rule::Header)
         } else if let Some(in_name) = in_names[index].take() {
-            (Some(in_name), is_built_in)
+            (Some(in_name), Rule::FileName)
         } else {
             let folder = item.patient_folder.as_deref().filter(|_| has_folder);
-            (folder.map(Into::into), true)
+            (folder.map(Into::into), Rule::Folder)
         }
     };
-    let (mut patients, is_guess): (Vec<_>, Vec<_>) = items.iter().enumerate().map(patient_of).unzip();
-    let of_headers_alone = headers.notes().filter(|_| source == Some(PatientSource::Headers));
+    let (mut patients, rules): (Vec<_>, Vec<_>) = items.iter().enumerate().map(patient_of).unzip();
+    let of_headers_alone = headers.notes().filter(|_| rules.contains(&Rule::Header));
     // Other data that a model is evaluated on have no training set; the pattern there is that of the model.
     let is_unused = has_pattern && named.is_empty() && items.iter().any(|item| item.subset == Subset::Train);
     let others = [
         disagreeing_patients_note(&in_columns, &headers),
         missing_patients_note(items, &headers, has_column_of),
-        is_unused.then(|| {
-            "--patient-pattern is not used: a column has the patients; remove one of them".to_owned()
-        }),
+        is_unused.then(|| UNUSED_PATTERN.to_owned()),
     ];
     let notes = of_headers_alone.chain(others.into_iter().flatten()).collect();
+    let is_built_in = matches!(name_source, Some(PatientSource::FileNames(_)));
+    let is_guess = |&rule: &Rule| rule == Rule::Folder || (rule == Rule::FileName && is_built_in);
+    let is_guess = rules.iter().map(is_guess).collect();
+    let known = items.iter().zip(&patients).zip(&rules).filter(|((_, patient), _)| patient.is_some());
+    let source =
+        source_of_most(known.map(|((item, _), &rule)| (is_from_test_option(item), rule)), name_source);
     if images.iter().any(|decoded| decoded.origin.is_some()) {
         replace_by_numbers(&mut patients);
     }
     Ok(FoundPatients { patients, source, is_guess, notes })
+}
+
+/// How most patients of the training data are known; of the separate test set if they are known there only. Of each known patient
+/// there is whether its image is in that test set, and the rule. Of equally frequent rules the first counts.
+fn source_of_most(
+    known: impl Iterator<Item = (bool, Rule)>,
+    of_names: Option<PatientSource>,
+) -> Option<PatientSource> {
+    let mut counts: BTreeMap<(bool, Rule), usize> = BTreeMap::new();
+    known.for_each(|key| *counts.entry(key).or_default() += 1);
+    let ((_, rule), _) = counts.into_iter().min_by_key(|&((in_test, _), n)| (in_test, Reverse(n)))?;
+    match rule {
+        Rule::Column => Some(PatientSource::Column),
+        Rule::Header => Some(PatientSource::Headers),
+        Rule::FileName => of_names,
+        Rule::Folder => Some(PatientSource::Folders),
+    }
 }
 
 /// Of each image, the patient that its file name contains, if its index is in `indices`; and how these patients are known.
@@ -362,6 +385,40 @@ mod tests {
         let images = images.into_iter().collect();
         let notes = find_patients(&items, &images, &options, |_| false).expect("no pattern").notes;
         assert!(notes.len() == 1 && notes[0].starts_with("2 DICOM file(s) have a patient in"), "{notes:?}");
+    }
+
+    #[test]
+    fn the_source_is_the_rule_for_most_patients_of_the_training_data() {
+        let source = |images: Vec<(Item, Decoded)>| {
+            let is_from_test_option = |item: &Item| item.subset == Subset::Test;
+            let (items, images): (Vec<_>, Vec<_>) = images.into_iter().unzip();
+            let (images, options) = (images.into_iter().collect(), LoadOptions::default());
+            let found = find_patients(&items, &images, &options, is_from_test_option);
+            found.expect("no pattern").source
+        };
+        let in_folder = || {
+            let (item, decoded) = image("a.png");
+            (Item { patient_folder: Some("p1".into()), ..item }, decoded)
+        };
+        let in_test = |(item, decoded): (Item, Decoded)| (Item { subset: Subset::Test, ..item }, decoded);
+        let with_column =
+            |(item, decoded): (Item, Decoded)| (Item { patient: Some("p1".into()), ..item }, decoded);
+        let header = || film(&known(1, None));
+        let named = || image("person1_virus_1.png");
+        let names = PatientSource::FileNames(vec!["person1000_virus_1681"]);
+        for (images, expected) in [
+            (
+                vec![in_folder(), in_test(with_column(in_folder())), in_test(image("b.png"))],
+                PatientSource::Folders,
+            ),
+            (vec![in_folder(), in_test(header()), in_test(header())], PatientSource::Folders),
+            (vec![named(), named(), header(), image("b.png")], names),
+            (vec![named(), header()], PatientSource::Headers),
+            (vec![image("b.png"), in_test(with_column(image("b.png")))], PatientSource::Column),
+        ] {
+            assert_eq!(source(images), Some(expected));
+        }
+        assert_eq!(source(vec![image("b.png")]), None);
     }
 
     #[test]
