@@ -180,6 +180,7 @@ fn views_are_chosen_for_training_and_for_predictions() {
     ] {
         assert!(said.contains(note), "{said}");
     }
+    assert!(!said.contains("--view is not used"), "{said}");
     // The model knows its views, so it recognises its data again.
     let output = roentgen(&["evaluate", "run", "dicom"], folder);
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -24,7 +24,7 @@ const MIN_CORRELATION: f64 = 0.3;
 /// Least fraction of the images that need such a correlation.
 const MIN_FRACTION: f64 = 0.95;
 /// Fewer images have no common pattern.
-const MIN_IMAGES: usize = 20;
+pub(crate) const MIN_IMAGES: usize = 20;
 /// Images that are compared to find the pattern: more do not change it.
 const MAX_IMAGES: usize = 4_096;
 /// Steps of the power iteration: the first eigenvalue of films is five times the second.

@@ -33,10 +33,12 @@ use crate::thumbnail::Thumbnail;
 use self::decoding::AllDecoded;
 use self::found_patients::{FoundPatients, find_patients, matching_patients_note};
 use self::shared::apply_shared;
+use self::unused_options::unused_option_notes;
 
 mod decoding;
 mod found_patients;
 mod shared;
+mod unused_options;
 
 /// Which split is drawn; part of the key of its random numbers.
 const TEST_SPLIT: u64 = 0;
@@ -107,6 +109,8 @@ impl ImagePool {
         };
         notes.extend_from_slice(&shared.notes);
         notes.extend(negatives_note(&items, &images, &class_names, options.invert));
+        let (has_left_out, pattern) = (!other_kinds.is_empty(), shared.pattern.as_ref());
+        notes.extend(unused_option_notes(&items, &images, has_left_out, pattern, options));
         number_devices(images.iter_mut());
         notes.extend(missing_search_note(total));
         let is_from_test_option = |item: &Item| has_test_option && item.subset == Subset::Test;

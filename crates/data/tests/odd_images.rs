@@ -6,8 +6,8 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, imageops};
 use roentgen_data::{
-    Dataset, Fit, ImageSource, Invert, LoadOptions, PhantomOptions, find_files, load_dataset, load_files,
-    silent, write_phantom,
+    Dataset, Fit, ImageSource, Invert, LoadOptions, PhantomOptions, ViewPosition, find_files, load_dataset,
+    load_files, silent, write_phantom,
 };
 
 /// Phantom films in sets; `change` is applied to each, with its number in the order of the paths.
@@ -159,6 +159,32 @@ fn a_class_of_negatives_is_found_and_inverted() {
     let one = load_files(&[ImageSource::File(negatives[0].clone())], 1, &options, &silent);
     assert!(largest_difference(&one.images.image(0).pixels, &expected.train.image(0).pixels) <= 1);
     assert!(one.notes.iter().any(|note| note.text.contains("they are inverted")), "{:?}", one.notes);
+}
+
+#[test]
+fn options_that_change_no_image_have_a_note() {
+    let options =
+        LoadOptions { views: vec![ViewPosition::Pa], invert: Invert::Auto, ..LoadOptions::default() };
+    for (train, has_pattern) in [(12, false), (36, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let phantom = PhantomOptions { train, val: 6, test: 6, size: 64, ..PhantomOptions::default() };
+        write_phantom(folder.path(), &phantom, &silent).unwrap();
+        let data = load(folder.path(), &options);
+        assert_eq!(data.pattern.is_some(), has_pattern);
+        assert!(has_note(&data, "--view is not used: no image is DICOM"), "{:?}", data.findings.notes);
+        assert_eq!(
+            has_note(&data, "--invert auto inverts nothing"),
+            !has_pattern,
+            "{:?}",
+            data.findings.notes
+        );
+        let unused = load(folder.path(), &LoadOptions::default());
+        assert!(
+            !has_note(&unused, "--view") && !has_note(&unused, "--invert"),
+            "{:?}",
+            unused.findings.notes
+        );
+    }
 }
 
 #[test]

@@ -158,12 +158,14 @@ mod tests {
     }
 
     /// Sentences of the loader that only follow a flag, which the page does not give.
-    const AFTER_A_FLAG: [&str; 6] = [
+    const AFTER_A_FLAG: [&str; 8] = [
         "line 1 has no column `{}`, which --{}-column names",
         "the view is {}, which --view leaves out",
         "--classes renames",
         "correct --patient-pattern",
         "--patient-pattern is not used",
+        "--view is not used",
+        "--invert auto inverts nothing",
         "use fewer --folds",
     ];
 
