@@ -30,7 +30,7 @@ pub(crate) struct SmallImage {
     pub(crate) pixels: Vec<u8>,
     /// Whether the colours are more than a tint; see [`colour`].
     pub(crate) coloured: bool,
-    /// Whether the short side of the original was below the crop, so that it was scaled up.
+    /// Whether the short side of the original, with [`Fit::Pad`] the long one, was below the crop, so that it was scaled up.
     pub(crate) small: bool,
     /// Width and height without margins.
     pub(crate) content: (u32, u32),
@@ -118,7 +118,8 @@ impl SmallImage {
             }
         };
         let (width, height) = plan.padded;
-        let small = min(size.0, size.1) < resizing.crop;
+        let side = if resizing.fit == Fit::Pad { max(size.0, size.1) } else { min(size.0, size.1) };
+        let small = side < resizing.crop;
         let pixels = wide.as_ref().map_or(pixels, |wide| wide.to_8_bit(16));
         let coloured = channels == 3 && colour::is_coloured(&pixels);
         let (content, place) = (plan.out, Place::default());
@@ -417,6 +418,13 @@ mod tests {
         let row = |image: &SmallImage, y: usize| [image.pixels[y * 28 + 3], image.pixels[y * 28 + 24]];
         let (padded, stretched) = (small(Fit::Pad), small(Fit::Stretch));
         assert_eq!([padded.width, padded.height, stretched.width, stretched.height], [28; 4]);
+        // Of 40 x 20 pixels, margins make 40 x 40, which are scaled down; a stretched short side is scaled up.
+        for (side, is_small) in [(40, [false, true]), (22, [true, true])] {
+            let image = DynamicImage::ImageLuma8(GrayImage::new(side, side / 2));
+            let is_scaled_up =
+                |fit| SmallImage::from_decoded(&image, Resizing { resize: 28, crop: 24, fit }).small;
+            assert_eq!([Fit::Pad, Fit::Stretch].map(is_scaled_up), is_small, "{side}");
+        }
         assert_eq!([6, 7, 20, 21].map(|y| row(&padded, y)), [[0, 0], [40, 200], [40, 200], [0, 0]]);
         assert_eq!([0, 27].map(|y| row(&stretched, y)), [[40, 200]; 2]);
         // The crop of 24 pixels is 24/28 of the long side; with margins it reaches beyond the short side.

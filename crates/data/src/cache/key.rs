@@ -7,7 +7,7 @@ use crate::options::LoadOptions;
 use crate::source::{Content, Item};
 
 /// Grows with every change of what a cache file holds, or of how a file becomes an image.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 /// How the names of cache files end.
 pub(crate) const EXTENSION: &str = "roentgen-cache";
 
