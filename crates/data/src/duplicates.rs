@@ -23,7 +23,7 @@ use coarse::{BLOCK, Candidate, Coarse, N_NEAREST, coarse, nearest};
 use detail_pyramid::{Cut, DetailPyramid, MAX_GAIN_FULL};
 use dot_products::Panels;
 
-/// Most images for which crops are compared too.
+/// Most distinct images for which crops are compared too; see [`count_distinct`].
 pub(crate) const MAX_FOR_CROPS: usize = 30_000;
 
 /// Most images whose detail is compared; of more, only equal ones are found. The time grows with the square of their number: 200,000
@@ -75,12 +75,13 @@ pub(crate) fn find_duplicates(
     let wholes = all_coarse(Cut::default())?;
     let packed = Panels::pack(&wholes);
     let mut near: Vec<Candidate> = Vec::new();
-    let n_blocks = crops(wholes.len()).count() * wholes.len().div_ceil(BLOCK);
+    let n_distinct = thumbnails.len() - found.len();
+    let n_blocks = crops(n_distinct).count() * wholes.len().div_ceil(BLOCK);
     progress.report(Stage::Comparing, 0, n_blocks);
     let n_done = AtomicUsize::new(0);
     let block_done =
         || progress.report(Stage::Comparing, n_done.fetch_add(1, Ordering::Relaxed) + 1, n_blocks);
-    for cut in crops(wholes.len()) {
+    for cut in crops(n_distinct) {
         near.extend(nearest(&all_coarse(cut)?, &packed, cut, progress, &block_done)?);
     }
     // Of each pair, the crop with the highest correlation.
@@ -111,6 +112,11 @@ pub(crate) fn find_duplicates(
         .collect::<Result<_, DataError>>()?;
     found.extend(pairs);
     Ok(found.into_iter().map(|((a, b), similarity)| DuplicatePair { a, b, similarity }).collect())
+}
+
+/// How many of `n` images, with all `pairs` of duplicates among them, have pixels that no earlier one has.
+pub(crate) fn count_distinct(n: usize, pairs: &[DuplicatePair]) -> usize {
+    n - pairs.iter().filter(|pair| pair.similarity >= 1.0).count()
 }
 
 /// The pairs of images with equal pixels, and of each image whether it is the first of its pixels.
@@ -171,9 +177,9 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// The crops that a duplicate may be: none, 5 % off every side, and 5 % off two adjacent sides. With very many images only
-/// the whole image, because the time grows with the square of their number.
-fn crops(n: usize) -> impl Iterator<Item = Cut> {
+/// The crops that a duplicate may be: none, 5 % off every side, and 5 % off two adjacent sides. With very many distinct images
+/// only the whole image, because the time grows with the square of their number.
+fn crops(n_distinct: usize) -> impl Iterator<Item = Cut> {
     const OFF: f32 = 0.05;
     const CROPS: [[f32; 4]; 6] = [
         [0.0; 4],
@@ -183,7 +189,7 @@ fn crops(n: usize) -> impl Iterator<Item = Cut> {
         [0.0, OFF, OFF, 0.0],
         [0.0, OFF, 0.0, OFF],
     ];
-    let crops = if n > MAX_FOR_CROPS { &CROPS[..1] } else { &CROPS };
+    let crops = if n_distinct > MAX_FOR_CROPS { &CROPS[..1] } else { &CROPS };
     crops.iter().map(|&[left, right, top, bottom]| Cut { left, right, top, bottom })
 }
 
@@ -223,6 +229,7 @@ mod tests {
             found,
             [DuplicatePair { a: 0, b: 2, similarity: 1.0 }, DuplicatePair { a: 0, b: 3, similarity: 1.0 }]
         );
+        assert_eq!(count_distinct(4, &found), 2);
     }
 
     #[test]

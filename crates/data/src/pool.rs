@@ -8,7 +8,9 @@ use crate::cache::Shared;
 use crate::colour;
 use crate::dataset::{Dataset, Findings, SubsetOrigin};
 use crate::decode::Decoded;
-use crate::duplicates::{DuplicatePair, MAX_FOR_CROPS, MAX_FOR_DETAIL, find_duplicates, group_duplicates};
+use crate::duplicates::{
+    DuplicatePair, MAX_FOR_CROPS, MAX_FOR_DETAIL, count_distinct, find_duplicates, group_duplicates,
+};
 use crate::error::{BadFile, DataError};
 use crate::file_facts::FileFacts;
 use crate::file_notes::file_notes;
@@ -112,7 +114,6 @@ impl ImagePool {
         let (has_left_out, pattern) = (!other_kinds.is_empty(), shared.pattern.as_ref());
         notes.extend(unused_option_notes(&items, &images, has_left_out, pattern, options));
         number_devices(images.iter_mut());
-        notes.extend(missing_search_note(total));
         let is_from_test_option = |item: &Item| has_test_option && item.subset == Subset::Test;
         let FoundPatients { patients, source: patient_source, is_guess, notes: patient_notes } =
             find_patients(&items, &images, options, is_from_test_option)?;
@@ -122,6 +123,7 @@ impl ImagePool {
             find_duplicates(&thumbnails, progress)
         };
         let duplicates = duplicates.map_or_else(search, Ok)?;
+        notes.extend(missing_search_note(total, count_distinct(images.len(), &duplicates)));
         if let Some(writer) = writer {
             file = Some(writer.finish(images.iter(), &shared, &duplicates)?);
         }
@@ -320,17 +322,17 @@ impl ImagePool {
     }
 }
 
-/// A note on duplicates that are not searched for among so many images.
-fn missing_search_note(n: usize) -> Option<String> {
-    if n > MAX_FOR_DETAIL {
+/// A note on duplicates that are not searched for among so many files with so many distinct images.
+fn missing_search_note(n_files: usize, n_distinct: usize) -> Option<String> {
+    if n_files > MAX_FOR_DETAIL {
         return Some(format!(
             "more than {MAX_FOR_DETAIL} images: only duplicates with equal pixels are found, not those that were encoded, resized or \
              cropped again"
         ));
     }
-    (n > MAX_FOR_CROPS).then(|| {
+    (n_distinct > MAX_FOR_CROPS).then(|| {
         format!(
-            "more than {MAX_FOR_CROPS} images: no search for duplicates that were cropped by several percent"
+            "more than {MAX_FOR_CROPS} distinct images: no search for duplicates that were cropped by several percent"
         )
     })
 }
@@ -451,11 +453,14 @@ mod tests {
 
     #[test]
     fn a_search_that_is_left_out_has_a_note() {
-        let note = |n: usize| missing_search_note(n).unwrap_or_default();
+        let note = |n: usize| missing_search_note(n, n).unwrap_or_default();
         assert_eq!(note(MAX_FOR_CROPS), "");
+        assert_eq!(missing_search_note(MAX_FOR_CROPS + 2_000, MAX_FOR_CROPS), None, "2,000 copies");
         for n in [MAX_FOR_CROPS + 1, MAX_FOR_DETAIL] {
             assert!(
-                note(n).starts_with("more than 30000 images: no search for duplicates that were cropped")
+                note(n).starts_with(
+                    "more than 30000 distinct images: no search for duplicates that were cropped"
+                )
             );
         }
         assert!(
