@@ -60,6 +60,30 @@ fn folders_that_would_become_one_class_are_named_and_nothing_is_sent() {
     check_logs(&browser, &server);
 }
 
+#[test]
+fn folders_that_are_dropped_on_a_class_are_those_of_patients() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "films", &[("p1", 2), ("p2/images", 1), ("masks", 2)]);
+    write_images(folder.path(), "more", &[("p3", 1), ("p4", 1)]);
+    let set = folder.path().join("runs/.sets/set/train/normal");
+    std::fs::create_dir_all(&set).unwrap();
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/data?data=set:set", server.origin));
+    browser.wait("document.querySelector('#editor .card')");
+    let [films, p3, p4] = ["films", "more/p3", "more/p4"].map(|name| folder.path().join(name));
+    browser.drop_paths("#editor .card", &[&films]);
+    browser.wait("document.querySelector('#editor .card .n').textContent === '3 images'");
+    assert_eq!(browser.text("#refused"), "Left out: 2 files in a folder of masks.");
+    browser.drop_paths("#editor .card", &[&p3, &p4]);
+    browser.wait("document.querySelector('#editor .card .n').textContent === '5 images'");
+    for path in ["p1/film01.png", "p2/film00.png", "p3/film00.png", "p4/film00.png"] {
+        assert!(set.join(path).is_file(), "{path}");
+    }
+    check_logs(&browser, &server);
+}
+
 /// Lets the browser find no entries of any folder `name`.
 fn make_unreadable(browser: &Browser, name: &str) {
     let script = "const entryOf = DataTransferItem.prototype.webkitGetAsEntry;

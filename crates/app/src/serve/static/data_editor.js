@@ -2,7 +2,7 @@
 
 import * as camera from "/static/data_camera.js";
 import { ask, button, counted, element } from "/static/data_common.js";
-import { className, droppedFiles, isAccepted, unreadableText } from "/static/data_files.js";
+import { chosenFiles, droppedFiles, isAccepted, placedIn, unreadableText } from "/static/data_files.js";
 import { gallery } from "/static/data_gallery.js";
 
 const MAX_SHOWN = 12;
@@ -126,7 +126,7 @@ function newCard(name) {
   input.setAttribute("aria-label", `Images of ${name}`);
   label.append(element("span", "Drop images here"), element("span", "Choose images", "choose"), input);
   input.addEventListener("change", () => {
-    addFiles(name, [...input.files]);
+    addFiles(name, chosenFiles(input));
     input.value = "";
   });
   for (const kind of ["dragover", "dragleave", "drop"]) {
@@ -137,7 +137,7 @@ function newCard(name) {
       if (kind !== "drop") return;
       const { found, unreadable } = await droppedFiles(event.dataTransfer);
       if (found.length === 0 && unreadable.length > 0) return hooks.complain(unreadableText(unreadable));
-      if (isAccepted(unreadable)) addFiles(name, found.map(({ file }) => file), unreadable);
+      if (isAccepted(unreadable)) addFiles(name, found, unreadable);
     });
   }
   const shutter = button("Hold to take pictures", () => {}, "shutter");
@@ -163,6 +163,15 @@ function newCard(name) {
 
 function addFiles(name, files, unreadable = []) {
   const inSet = set.name;
-  const images = files.map((file) => ({ set: inSet, class: className(name), file, added: (answer) => added(inSet, file, answer) }));
-  hooks.add(images, unreadable.length > 0 ? [unreadableText(unreadable)] : []);
+  let placed;
+  try {
+    placed = placedIn(name, files);
+  } catch (error) {
+    return hooks.complain(error.message);
+  }
+  const { images, nMasks } = placed;
+  const left = unreadable.length > 0 ? [unreadableText(unreadable)] : [];
+  if (nMasks > 0) left.push(`Left out: ${counted(nMasks, "file")} in a folder of masks.`);
+  if (images.length === 0) return hooks.complain([...left, "There are no images here."].join(" "));
+  hooks.add(images.map((image) => ({ ...image, set: inSet, added: (answer) => added(inSet, image.file, answer) })), left);
 }

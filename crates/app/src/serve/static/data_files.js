@@ -65,6 +65,19 @@ export function isAccepted(unreadable) {
   return unreadable.length === 0 || confirm(`${unreadableText(unreadable)} Go on with the other files?`);
 }
 
+/** Whether all folders that were dropped or chosen at once are one. */
+export function isSingleFolder(files) {
+  return new Set(files.map(({ folders }) => folders[0]).filter(Boolean)).size < 2;
+}
+
+/** The folder of a patient, of those of an image: neither one of a set, such as train, nor of images, nor of `classes`. */
+export function patientFolder(folders, classes = []) {
+  const isOther = (name) => partOf(name) || IMAGE_FOLDERS.includes(name.toLowerCase()) || classes.includes(className(name));
+  return folders.find((name) => !isOther(name));
+}
+
+const isInMasks = (folders) => folders.some((name) => MASK_FOLDERS.includes(name.toLowerCase()));
+
 /** Names for folders, by which no two folders become one. */
 class FolderNames {
   originals = new Map();
@@ -109,13 +122,29 @@ export function placed(files) {
     let part = partAbove ?? "train";
     if (rest.length > 0 && partOf(rest[0])) [part, rest] = [partOf(rest[0]), rest.slice(1)];
     if (rest.length === 0 && !hasOthers) rest = above.filter((name) => !partOf(name)).slice(-1);
-    const inner = rest.slice(1).map((name) => name.toLowerCase());
     if (rest.length === 0) left.loose += 1;
-    else if (inner.some((name) => MASK_FOLDERS.includes(name))) left.masks += 1;
+    else if (isInMasks(rest.slice(1))) left.masks += 1;
     else {
       const patient = rest.slice(1).find((name) => !IMAGE_FOLDERS.includes(name.toLowerCase()));
       found.push({ file, part, class: classes.of(rest[0]), folder: patient && patients.of(patient) });
     }
   }
   return { images: found, left };
+}
+
+/**
+ * What is dropped on a class, each file with the folder of its patient: one inside a single dropped folder, or one of several.
+ * Those in folders of masks are left out.
+ */
+export function placedIn(name, files) {
+  const isSingle = isSingleFolder(files);
+  const patients = new FolderNames("patient");
+  const images = [];
+  for (const { file, folders } of files) {
+    const inner = isSingle ? folders.slice(1) : folders;
+    if (isInMasks(inner)) continue;
+    const patient = patientFolder(inner);
+    images.push({ file, class: className(name), folder: patient && patients.of(patient) });
+  }
+  return { images, nMasks: files.length - images.length };
 }
