@@ -59,3 +59,33 @@ fn a_correction_for_a_set_that_was_removed_shows_that() {
     assert!(errors.iter().all(|error| error.contains("sets/films/images")), "{errors:?}");
     check_logs(&browser, &server);
 }
+
+#[test]
+fn a_correction_keeps_the_folder_of_the_patient() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "24", "--out", "runs/a"], folder.path());
+    write_images(folder.path(), "new", &[("test/normal/p1/study", 1), ("test/normal/p2/study", 1)]);
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/runs/a/try", server.origin));
+    browser.drop_paths(".drop", &[&folder.path().join("new")]);
+    browser.wait("document.querySelector('#status').textContent === '2 images done'");
+    for row in [1, 2] {
+        let cell = format!("#results tbody tr:nth-child({row})");
+        let save = format!(
+            "document.querySelector(\"{cell} button[aria-label^='Wrong']\").click();
+            document.querySelector('#right').value = 'pneumonia';
+            document.querySelector('#correct form').requestSubmit()"
+        );
+        browser.run(&save, &Value::Null);
+        browser.wait(&format!(
+            "document.querySelector('{cell} .correction') && !document.querySelector('#correct').open"
+        ));
+    }
+    let class = folder.path().join("runs/.sets/Corrections-of-a/train/pneumonia");
+    for path in ["p1/film00.png", "p2/film00.png"] {
+        assert!(class.join(path).is_file(), "{path}");
+    }
+    check_logs(&browser, &server);
+}

@@ -1,7 +1,7 @@
 // Sends each image that the user chooses or drops, and shows the answer in a row of the table.
 
 import { element, post } from "./common.js";
-import { chosenFiles, droppedFiles, unreadableText } from "./data_files.js";
+import { chosenFiles, droppedFiles, isSingleFolder, unreadableText } from "./data_files.js";
 import { correct } from "./try_correct.js";
 import { keep, kept } from "./try_kept.js";
 import { allowSorting, csv, makeSortable, sort } from "./try_table.js";
@@ -19,8 +19,8 @@ const { api, written } = document.querySelector("#trial").dataset;
 const [status, together] = [document.querySelector("#status"), document.querySelector("#together")];
 const [meaning, unread] = [document.querySelector("#meaning"), document.querySelector("#unread")];
 /**
- * Each image: its name with its folders, its row, its file (not of those from before the page was loaded again), and its answer, or
- * the problem for which it has none.
+ * Each image: its name with its folders, its row, its file with these folders (not of those from before the page was loaded
+ * again), and its answer, or the problem for which it has none.
  */
 const entries = [];
 const tasks = [];
@@ -230,11 +230,12 @@ function newEntry(name) {
 
 function add(files) {
   const missed = entries.filter(({ file, problem }) => problem && !file);
+  const isSingle = isSingleFolder(files);
   for (const { file, folders } of files) {
     // Folders of patients have files of the same names.
     const name = [...folders, file.name].join("/");
     const known = missed.find((entry) => entry.name === name && entry.problem);
-    send(Object.assign(known ?? newEntry(name), { file }));
+    send(Object.assign(known ?? newEntry(name), { file, folders, isSingle }));
   }
   if (files.length > 0) {
     together.hidden = true;

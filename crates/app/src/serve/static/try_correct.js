@@ -1,7 +1,7 @@
 // The dialog in which the user names the right class of an image, which goes to a set of images for the next training.
 
 import { get, post } from "./common.js";
-import { className } from "./data_files.js";
+import { className, patientFolder } from "./data_files.js";
 
 const SETS = "/api/v1/data/sets";
 const dialog = document.querySelector("#correct");
@@ -23,6 +23,13 @@ function nameInSet(name) {
   throw new Error(`${name} and ${same.value} would both be ${inSet} in a set, as other signs are left out. Choose another class, and give it a name.`);
 }
 
+/** The name in a set of the folder of an image's patient, if it has one; a single dropped folder only for want of another. */
+function patient({ folders, isSingle }) {
+  const known = classes().map(({ value }) => className(value));
+  const inner = isSingle ? folders.slice(1) : folders;
+  return className(patientFolder([...inner, ...folders], known) ?? "");
+}
+
 /** The name of the set of this run's images, or of its corrections, which is made with the first. */
 async function set() {
   const { title } = dialog.dataset;
@@ -38,7 +45,9 @@ async function save(of, name) {
   const { file, correction } = of;
   const inSet = await set();
   const address = `${SETS}/${encodeURIComponent(inSet)}/images`;
-  const query = `class=${encodeURIComponent(name)}&name=${encodeURIComponent(file.name)}`;
+  const query = new URLSearchParams({ class: name, name: file.name });
+  const folder = patient(of);
+  if (folder) query.set("folder", folder);
   const added = await (await post(`${address}?${query}`, file).catch((error) => {
     // The name of the set is in this page.
     throw error.status === 404 ? new Error(`The set ${inSet} was removed. Load this page again, and add the image again.`) : error;
