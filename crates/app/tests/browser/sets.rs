@@ -39,6 +39,39 @@ fn a_yes_to_a_change_holds_for_one_drop() {
 }
 
 #[test]
+fn a_folder_is_one_class_of_the_open_set_or_the_user_agrees_to_new_ones() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "Pneumonia", &[("p1", 1), ("p2", 1)]);
+    write_images(folder.path(), "third", &[("p3", 1), ("p4", 1)]);
+    let set = folder.path().join("runs/.sets/set/train");
+    for class in ["normal", "pneumonia"] {
+        std::fs::create_dir_all(set.join(class)).unwrap();
+    }
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/data?data=set:set", server.origin));
+    browser.wait("document.querySelectorAll('#editor .card').length === 2");
+    let ask = "window.confirm = (text) => { window.asked = text; return window.agrees; }";
+    browser.run(ask, &Value::Null);
+    let drop_folder = |name: &str| browser.drop_paths("#drop", &[&folder.path().join(name)]);
+    drop_folder("Pneumonia");
+    browser.wait("document.querySelector('#status').textContent === '2 images sent'");
+    assert_eq!(browser.run("return window.asked ?? ''", &Value::Null), "");
+    assert!(set.join("pneumonia/p1/film00.png").is_file() && set.join("pneumonia/p2/film00.png").is_file());
+    drop_folder("third");
+    browser.wait("document.querySelector('#refused').textContent.startsWith('Nothing was sent.')");
+    let asked = "The set set has no classes p3, p4. Make these 2 classes?";
+    assert_eq!(browser.run("return window.asked", &Value::Null), asked);
+    assert!(!set.join("p3").exists());
+    browser.run("window.agrees = true", &Value::Null);
+    drop_folder("third");
+    browser.wait("document.querySelectorAll('#editor .card').length === 4");
+    assert!(set.join("p3/film00.png").is_file() && set.join("p4/film00.png").is_file());
+    check_logs(&browser, &server);
+}
+
+#[test]
 fn a_set_whose_name_has_other_signs_is_shown_and_removed_and_no_other() {
     let Some(browser) = Browser::start() else { return };
     let folder = TempDir::new().unwrap();

@@ -3,7 +3,7 @@
 import { ask, button, counted, element } from "/static/data_common.js";
 import * as findings from "/static/data_findings.js";
 import * as editor from "/static/data_editor.js";
-import { chosenFiles, droppedFiles, isAccepted, placed, unreadableText } from "/static/data_files.js";
+import { chosenFiles, droppedFiles, isAccepted, listed, newNames, placed, unreadableText } from "/static/data_files.js";
 import { Uploads } from "/static/data_upload.js";
 
 /** A check begins when no image has come for so long. */
@@ -14,7 +14,7 @@ const at = (name) => document.querySelector(name);
 const [status, sending, refused, browser] = [at("#status"), at("#sending"), at("#refused"), at("#browser")];
 let chosen = null;
 let quiet = null;
-/** Of the set that is chosen, the classes. */
+/** Of the set that is chosen, the classes, with those to which images are sent. */
 let classes = [];
 /** Sentences on what was left out of the images that were added last. */
 let leftOut = [];
@@ -96,6 +96,7 @@ function examine() {
 async function choose(data, title, isByHand = false) {
   clearTimeout(quiet);
   chosen = data;
+  classes = [];
   history.replaceState(null, "", `/data?data=${encodeURIComponent(data)}`);
   findings.clear();
   editor.hide();
@@ -170,12 +171,21 @@ async function newSet(title, isByHand = false) {
   return answer.body.name;
 }
 
+/** Whether to make new classes in the open set: if it has others, the user is asked, as the folders may be those in a class. */
+function areWanted(names) {
+  if (names.length === 0 || classes.length === 0) return true;
+  const [kind, these] = names.length === 1 ? ["class", "this class"] : ["classes", `these ${names.length} classes`];
+  return confirm(`The set ${at("#title").textContent} has no ${kind} ${listed(names)}. Make ${these}?`);
+}
+
 /** Sends what was dropped or chosen: to the set that is open, or to a new one; if something is unreadable, once the user agrees. */
 async function take(files, unreadable = []) {
   refused.hidden = true;
+  const open = chosen?.startsWith("set:") ? chosen.slice(4) : null;
+  const known = open ? classes.map(({ name }) => name) : [];
   let images, left;
   try {
-    ({ images, left } = placed(files));
+    ({ images, left } = placed(files, known));
   } catch (error) {
     return complain(error.message);
   }
@@ -184,9 +194,15 @@ async function take(files, unreadable = []) {
     return complain([...unread, "There are no images in folders here. Drop a folder that has one sub-folder of images for each class."].join(" "));
   }
   if (!isAccepted(unreadable)) return complain(`${unread} Nothing of it was sent.`);
+  const newClasses = newNames([...new Set(images.map((image) => image.class))], known);
+  if (open && !areWanted(newClasses)) {
+    const others = "Images of one class can be dropped on it, or be in a folder with its name; if it is new, add it first.";
+    return complain(`Nothing was sent. ${others}`);
+  }
   const title = (files[0].folders[0] ?? "").slice(0, 80);
-  const set = chosen?.startsWith("set:") ? chosen.slice(4) : await newSet(title);
+  const set = open ?? await newSet(title);
   if (!set) return;
+  classes = [...classes, ...newClasses.map((name) => ({ name, train: 0, val: 0, test: 0 }))];
   const more = [
     [left.other, "that is no image"], [left.loose, "beside the class folders"], [left.masks, "in a folder of masks"],
   ].filter(([n]) => n > 0).map(([n, what]) => `${counted(n, "file")} ${what}`);

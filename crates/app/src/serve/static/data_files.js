@@ -9,7 +9,7 @@ const MASK_FOLDERS = [
 ];
 const OTHER_FILES = /\.(csv|tsv|txt|md|jsonl?|xml|html|pdf|zip|gz|tar|npz|npy|mat|ini|db|py|toml|ya?ml|safetensors)$/i;
 const MAX_NAME = 60;
-/** Most paths that a sentence names. */
+/** Most paths, or classes, that a sentence names. */
 const MAX_NAMED = 20;
 
 const partOf = (name) => PARTS[name.toLowerCase().trim()];
@@ -54,11 +54,14 @@ async function addEntry(entry, folders, dropped) {
   }
 }
 
-/** A sentence on what the browser cannot read. */
-export function unreadableText(paths) {
-  const more = paths.length > MAX_NAMED ? ` and ${paths.length - MAX_NAMED} more` : "";
-  return `The browser cannot read ${paths.slice(0, MAX_NAMED).join(", ")}${more}.`;
+/** Names in a sentence. */
+export function listed(names) {
+  const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : "";
+  return `${names.slice(0, MAX_NAMED).join(", ")}${more}`;
 }
+
+/** A sentence on what the browser cannot read. */
+export const unreadableText = (paths) => `The browser cannot read ${listed(paths)}.`;
 
 /** Whether to go on without what the browser cannot read, which the user decides. */
 export function isAccepted(unreadable) {
@@ -77,6 +80,18 @@ export function patientFolder(folders, classes = []) {
 }
 
 const isInMasks = (folders) => folders.some((name) => MASK_FOLDERS.includes(name.toLowerCase()));
+
+/** The name of a class in the form in which names are compared, about as by the loader. */
+function comparable(name) {
+  const words = className(name).normalize("NFKC").split(/[ _-]+/).join(" ");
+  return words.length > 1 ? words.toLowerCase() : words;
+}
+
+/** The names that no known class has. */
+export function newNames(names, known) {
+  const taken = new Set(known.map(comparable));
+  return names.filter((name) => !taken.has(comparable(name)));
+}
 
 /** Names for folders, by which no two folders become one. */
 class FolderNames {
@@ -101,17 +116,19 @@ class FolderNames {
 }
 
 /**
- * The class of each image by its folder: the first folder that not all of them are in, below folders such as train and test.
- * A folder in it is a patient's. What has no class is left out. An error names folders that can be no class or patient.
+ * The class of each image by its folder: the first folder that not all of them are in, or that is one of the classes `known`,
+ * below folders such as train and test. A folder in it is a patient's. What has no class is left out. An error names folders
+ * that can be no class or patient.
  */
-export function placed(files) {
+export function placed(files, known = []) {
   const seen = files.filter(({ file, folders }) => ![...folders, file.name].some(isHidden));
   const images = seen.filter(({ file }) => !OTHER_FILES.test(file.name));
   const left = { other: seen.length - images.length, loose: 0, masks: 0 };
   if (images.length === 0) return { images: [], left };
   const first = images[0].folders;
   let n = 0;
-  while (n < first.length && images.every(({ folders }) => folders[n] === first[n])) n += 1;
+  const isNew = (name) => newNames([name], known).length > 0;
+  while (n < first.length && isNew(first[n]) && images.every(({ folders }) => folders[n] === first[n])) n += 1;
   const hasOthers = images.some(({ folders }) => folders.length > n);
   const above = first.slice(0, n);
   const partAbove = above.map(partOf).find(Boolean);
