@@ -153,7 +153,7 @@ fn destination(title: &str, set: Option<&SetInfo>) -> Markup {
     html! {
         @if let Some(set) = set {
             "The image is copied into the set “" (set.title) "”, which this model was trained on: the next training on it has the \
-             image, with its right class."
+             image, with its right class. If the set has the same file in another class, you can remove it there."
         } @else {
             "The image is copied into a set of its own, “" (title) "”, on this machine. The folder that this model was trained on is \
              not changed: for a training on all, add that folder to the set, on the page " a href="/data" { "Data" } "."

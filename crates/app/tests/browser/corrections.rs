@@ -89,3 +89,35 @@ fn a_correction_keeps_the_folder_of_the_patient() {
     }
     check_logs(&browser, &server);
 }
+
+#[test]
+fn a_training_image_that_is_corrected_is_removed_from_its_wrong_class_if_the_user_agrees() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let set = folder.path().join("runs/.sets/films");
+    write_images(&set, "train", &[("normal", 12), ("pneumonia", 12)]);
+    train(&["runs/.sets/films", "--out", "runs/a"], folder.path());
+    let film = folder.path().join("film.png");
+    let in_set = set.join("train/normal/film00.png");
+    std::fs::copy(&in_set, &film).unwrap();
+    let server = Server::start(folder.path());
+    try_image(&browser, &server, &film);
+    let confirm = "window.confirm = (text) => { window.asked = text; return window.agrees; }";
+    browser.run(confirm, &Value::Null);
+    let correct = |agrees: bool, seen: &str| {
+        let save = format!(
+            "window.agrees = {agrees}; {OPEN}; document.querySelector('#right').value = 'pneumonia';
+            document.querySelector('#correct form').requestSubmit()"
+        );
+        browser.run(&save, &Value::Null);
+        browser.wait(&format!("document.querySelector('.correction')?.textContent.endsWith('{seen}')"));
+        browser.wait("!document.querySelector('#correct').open");
+    };
+    correct(false, "the data for the next training, which have it as normal, too");
+    assert!(in_set.is_file());
+    correct(true, "the data for the next training");
+    let asked = "The set has film.png as normal, too. Remove it there, so that it is pneumonia alone?";
+    assert_eq!(browser.run("return window.asked", &Value::Null), asked);
+    assert!(!in_set.exists() && set.join("train/pneumonia/film.png").is_file());
+    check_logs(&browser, &server);
+}

@@ -373,6 +373,8 @@ fn a_correction_that_is_corrected_removes_only_what_it_added() {
         "window.fetch = window.fetched; document.querySelector('#correct .close').click()",
         &Value::Null,
     );
+    // The page offers to remove the same image from the other class.
+    browser.run("window.confirm = () => false", &Value::Null);
     let runs = folder.path().join("runs");
     correct(1, "first");
     // The same image, which is there already: it stays where the other answer has put it.

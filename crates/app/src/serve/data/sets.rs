@@ -74,6 +74,9 @@ pub(super) struct NewImage {
     #[serde(default)]
     #[param(inline)]
     part: Part,
+    /// Whether to search the other classes for the same file.
+    #[serde(default)]
+    find_equal: bool,
 }
 
 /// An image that was added.
@@ -86,6 +89,8 @@ pub(super) struct AddedImage {
     was_there: bool,
     /// Images of the set now.
     n_images: usize,
+    /// The paths of the same file in other classes, with `find_equal`.
+    equal: Vec<String>,
 }
 
 /// Some of the images of a class.
@@ -237,6 +242,8 @@ impl Sets {
         let path = self.path(set)?;
         let SetInfo { contents, .. } = self.info(&mut known, set.to_owned())?;
         let class = class_to_use(&contents, class)?;
+        let equal =
+            if image.find_equal { equal_images(&path, &contents, &class, bytes)? } else { Vec::new() };
         let in_set = Path::new(image.part.folder()).join(&class).join(patient.unwrap_or_default());
         let folder = path.join(&in_set);
         let (name, was_there) = free_name(&folder, &file_stem(&image.name), extension, bytes);
@@ -252,7 +259,7 @@ impl Sets {
             counted.changed = changed(&path);
         }
         let parts: Vec<_> = in_set.iter().map(|part| part.to_string_lossy()).collect();
-        Ok(AddedImage { class, path: parts.join("/"), was_there, n_images: counted.contents.n_images })
+        Ok(AddedImage { class, path: parts.join("/"), was_there, n_images: counted.contents.n_images, equal })
     }
 
     /// Removes a set, with all that is in it.
@@ -380,7 +387,7 @@ fn free_name(folder: &Path, stem: &str, extension: &str, bytes: &[u8]) -> (Strin
     let plain = format!("{stem}.{extension}");
     match folder.join(&plain) {
         path if !path.exists() => (plain, false),
-        path if read_file(&path, MAX_IMAGE).is_ok_and(|known| known == bytes) => (plain, true),
+        path if is_same_file(&path, bytes) => (plain, true),
         _ => {
             let digest = blake3::hash(bytes).to_hex();
             let numbered = format!("{stem}-{}.{extension}", &digest[..DIGITS]);
@@ -388,6 +395,22 @@ fn free_name(folder: &Path, stem: &str, extension: &str, bytes: &[u8]) -> (Strin
             (numbered, was_there)
         }
     }
+}
+
+/// The images of the other classes of a set that are the same file.
+fn equal_images(set: &Path, contents: &Contents, class: &str, bytes: &[u8]) -> Result<Vec<String>, Problem> {
+    let mut equal = Vec::new();
+    for other in contents.classes.iter().filter(|other| other.name != class) {
+        let images = images_of(set, &other.name).map_err(unreadable)?;
+        equal.extend(images.into_iter().filter(|image| is_same_file(&set.join(image), bytes)));
+    }
+    Ok(equal)
+}
+
+/// Whether a file has these bytes.
+fn is_same_file(path: &Path, bytes: &[u8]) -> bool {
+    path.metadata().is_ok_and(|found| found.len() == bytes.len() as u64)
+        && read_file(path, MAX_IMAGE).is_ok_and(|known| known == bytes)
 }
 
 fn refused(reason: String) -> Problem {

@@ -133,6 +133,28 @@ async fn images_are_added_to_the_classes_of_a_set_and_removed_again() {
     assert_eq!(files(&sets), [format!("{other}/train/a/image.png")], "the other set stays");
 }
 
+#[tokio::test]
+async fn the_same_file_in_other_classes_is_found_where_it_is_asked_for() {
+    let (_folder, site) = server();
+    let set = new_set(&site).await;
+    for (parameters, number) in [
+        ("class=normal&name=a.png&part=test&folder=p1", 1),
+        ("class=normal&name=b.png", 2),
+        ("class=third&name=c.png", 1),
+    ] {
+        let (status, added) = add(&site, &set, parameters, png(number)).await;
+        assert_eq!((status, &added["equal"]), (StatusCode::CREATED, &serde_json::json!([])));
+    }
+    for (parameters, equal) in [
+        ("class=pneumonia&name=new.png&find_equal=true", &["test/normal/p1/a.png", "train/third/c.png"][..]),
+        ("class=normal&name=new.png&find_equal=true", &["train/pneumonia/new.png", "train/third/c.png"]),
+        ("class=normal&name=new.png", &[]),
+    ] {
+        let (_, added) = add(&site, &set, parameters, png(1)).await;
+        assert_eq!(added["equal"], serde_json::json!(equal), "{parameters}");
+    }
+}
+
 /// Two folders would be one class for the loader, with a note.
 #[tokio::test]
 async fn names_that_the_loader_takes_for_one_class_are_one_class_of_a_set() {

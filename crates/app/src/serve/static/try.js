@@ -147,6 +147,7 @@ function mark({ row, correction }) {
   const link = element("a", "the data for the next training");
   link.href = `/data?data=${encodeURIComponent(`set:${correction.set}`)}`;
   text.append("right: ", element("strong", correction.name), ", in ", link);
+  if (correction.others?.length > 0) text.append(`, which have it as ${correction.others.join(", ")}, too`);
   remark.append(text);
 }
 

@@ -40,12 +40,31 @@ async function set() {
   return found.name;
 }
 
+/** Removes an image from a set; whether it is gone, as also where somebody has removed it already. */
+async function remove(address, path) {
+  // The question about trainings on the set was answered when the image was added.
+  const query = new URLSearchParams({ path, anyway: "true" });
+  const answer = await fetch(`${address}?${query}`, { method: "DELETE" }).catch(() => undefined);
+  return answer?.ok || answer?.status === 404;
+}
+
+/** Removes the file of an image from other classes, if the user agrees; the classes in which it stays. */
+async function removeEqual(address, of, equal) {
+  const classesOf = (paths) => [...new Set(paths.map((path) => path.split("/")[1]))];
+  const there = `The set has ${of.name} as ${classesOf(equal).join(", ")}, too.`;
+  const question = `${there} Remove it there, so that it is ${of.correction.name} alone?`;
+  if (equal.length === 0 || !confirm(question)) return classesOf(equal);
+  const left = [];
+  for (const path of equal) if (!(await remove(address, path))) left.push(path);
+  return classesOf(left);
+}
+
 /** Adds the image to its class, and removes it from the one that was given before, unless it was there before that. */
 async function save(of, name) {
   const { file, correction } = of;
   const inSet = await set();
   const address = `${SETS}/${encodeURIComponent(inSet)}/images`;
-  const query = new URLSearchParams({ class: name, name: file.name });
+  const query = new URLSearchParams({ class: name, name: file.name, find_equal: "true" });
   const folder = patient(of);
   if (folder) query.set("folder", folder);
   const added = await (await post(`${address}?${query}`, file).catch((error) => {
@@ -55,14 +74,12 @@ async function save(of, name) {
   const isSame = correction?.path === added.path;
   const wasThere = isSame ? correction.wasThere : added.was_there;
   of.correction = { name: added.class, path: added.path, set: inSet, wasThere };
-  if (correction && !isSame && !correction.wasThere) {
-    const path = encodeURIComponent(correction.path);
-    const removed = await fetch(`${address}?path=${path}&anyway=true`, { method: "DELETE" }).catch(() => undefined);
-    // The image was added to this set, so that a question about its trainings is answered. 404: somebody has removed it already.
-    if (!removed?.ok && removed?.status !== 404) {
-      throw new Error(`The image is in ${added.class} now, but could not be removed from ${correction.name}: remove it there.`);
-    }
+  const isOwn = correction && !isSame && !correction.wasThere;
+  if (isOwn && !(await remove(address, correction.path))) {
+    throw new Error(`The image is in ${added.class} now, but could not be removed from ${correction.name}: remove it there.`);
   }
+  const equal = added.equal.filter((path) => !isOwn || path !== correction.path);
+  of.correction.others = await removeEqual(address, of, equal);
 }
 
 /** Opens the dialog for an entry with its file and its answer; `saved` is called when its `correction` is in the set. */
