@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::{Server, check_logs};
 use crate::program::write_images;
-use crate::webdriver::Browser;
+use crate::webdriver::{Browser, ENTER};
 
 #[test]
 fn a_yes_to_a_change_holds_for_one_drop() {
@@ -110,5 +110,39 @@ fn after_a_restart_of_the_server_the_rest_of_a_drop_is_not_sent() {
     let seen = "3 files not taken, and 5 more images not sent";
     browser.wait(&format!("document.querySelector('#refused').textContent.includes('{seen}')"));
     assert!(browser.text("#refused").contains("open the link"));
+    check_logs(&browser, &server);
+}
+
+#[test]
+fn a_complaint_goes_with_what_is_done_next() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let set = folder.path().join("runs/.sets/set");
+    write_images(&set, "train", &[("normal", 2), ("pneumonia", 2)]);
+    write_images(folder.path(), "films", &[("normal", 3)]);
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/data?data=set:set", server.origin));
+    browser.wait("document.querySelectorAll('#editor .card').length === 2");
+    let add_class = |name: &str| {
+        browser.run("document.querySelector('#editor input').value = ''", &Value::Null);
+        browser.send("#editor input", name);
+        browser.press(ENTER);
+    };
+    let [is_shown, is_hidden] =
+        ["!document.querySelector('#refused').hidden", "document.querySelector('#refused').hidden"];
+    add_class("a.b");
+    browser.wait(is_shown);
+    add_class("third");
+    browser.wait("document.querySelectorAll('#editor .card').length === 3");
+    browser.wait(is_hidden);
+    add_class("a.b");
+    browser.wait(is_shown);
+    browser.send("#editor .card input", folder.path().join("films/normal/film02.png").to_str().unwrap());
+    browser.wait("document.querySelector('#status').textContent === '1 image sent'");
+    browser.wait(is_hidden);
+    // The two names that were refused.
+    let errors = browser.log("browser");
+    assert!(errors.iter().all(|error| error.contains("sets/set/classes")), "{errors:?}");
     check_logs(&browser, &server);
 }

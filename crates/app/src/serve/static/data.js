@@ -18,6 +18,8 @@ let quiet = null;
 let classes = [];
 /** Sentences on what was left out of the images that were added last. */
 let leftOut = [];
+/** Whether a complaint is shown, about what was done last. */
+let hasComplaint = false;
 /** The page before anything is chosen. */
 const dropText = at("#drop-text").textContent;
 
@@ -43,6 +45,7 @@ const uploads = new Uploads(
 const hooks = {
   add: (images, left = []) => {
     clearTimeout(quiet);
+    hideComplaint();
     if (!uploads.isBusy) leftOut = [];
     leftOut.push(...left);
     uploads.add(images);
@@ -59,12 +62,18 @@ const hooks = {
 function complain(text) {
   refused.replaceChildren(element("p", text));
   refused.hidden = false;
+  hasComplaint = true;
+}
+
+/** Hides a complaint, but no list of images that were not taken. */
+function hideComplaint() {
+  if (hasComplaint) refused.hidden = true;
 }
 
 /** Shows what was left out, and what the server did not take. */
 function showRefused() {
   refused.replaceChildren(...leftOut.map((text) => element("p", text)));
-  refused.hidden = false;
+  refused.hidden = hasComplaint = false;
   if (uploads.refused.length === 0) return;
   const list = element("ul");
   const some = uploads.refused.slice(0, 50);
@@ -268,6 +277,8 @@ at("#other").addEventListener("click", () => {
 at("#by-hand").addEventListener("click", async () => {
   if (await newSet("", true)) at("#editor input").focus();
 });
+// Before what is done now, which may fail, too.
+document.addEventListener("click", ({ target }) => target.closest("button, input, label") && hideComplaint(), true);
 addEventListener("beforeunload", (event) => {
   if (uploads.isBusy) event.preventDefault();
 });
