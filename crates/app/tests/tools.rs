@@ -106,6 +106,15 @@ fn the_number_of_films_is_for_phantom_films_alone() {
 }
 
 #[test]
+fn a_model_of_colour_films_is_evaluated_on_its_films_again() {
+    let folder = TempDir::new().unwrap();
+    let trained = train(&["--films", "24", "--channels", "rgb", "--out", "run"], folder.path());
+    let found: Value =
+        serde_json::from_str(&said(&["evaluate", "run", "--json", "--quiet"], &folder)).unwrap();
+    assert_eq!(found["test"], trained["test"]);
+}
+
+#[test]
 fn other_images_with_the_names_of_the_training_images_are_evaluated_whole() {
     let folder = TempDir::new().unwrap();
     write_images(folder.path(), "films", &[("ill", 24), ("well", 20)]);

@@ -11,7 +11,7 @@ use crate::decode::Decoded;
 use crate::error::DataError;
 use crate::image_set::{Entry, ImageSet};
 use crate::negatives::BrightnessPattern;
-use crate::options::{Channels, Fold, Invert, LoadOptions};
+use crate::options::{Fold, Invert, LoadOptions};
 use crate::pool::ImagePool;
 use crate::progress::Progress;
 use crate::sample_bits::UsedBits;
@@ -295,13 +295,11 @@ fn choose_test(mut listing: Listing, options: &LoadOptions) -> Result<Listing, D
     Ok(listing)
 }
 
-/// What a stored model needs to read other images as it read its training images.
+/// What is known of a stored model, besides the [`LoadOptions`] of its training.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelInput<'a> {
     /// The classes in the order of the model's outputs.
     pub class_names: &'a [String],
-    /// 1 or 3.
-    pub channels: usize,
     /// Recognises its training data, if its file says what they were.
     pub trained_on: Option<TrainingData<'a>>,
 }
@@ -341,7 +339,7 @@ pub enum EvaluationOrigin {
     Everything,
 }
 
-/// Loads the data that a model is evaluated on.
+/// Loads the data that a model is evaluated on; `options` are those of its training, with its [`Channels`](crate::Channels).
 ///
 /// - The data that the model was trained on give the sets that training used, with the same options. They are recognised by
 ///   their pixels: other images with the same file names are other data.
@@ -358,10 +356,6 @@ pub fn load_for_model(
 ) -> Result<EvaluationData, DataError> {
     options.validate()?;
     let listing = source::list(path, Usage::Evaluate(input.class_names), options)?;
-    let options = &LoadOptions {
-        channels: if input.channels == 1 { Channels::Grey } else { Channels::Rgb },
-        ..options.clone()
-    };
     listing.items.iter().try_for_each(Item::load_packed)?;
     if let Some(trained_on) = input.trained_on
         && has_training_image(&listing, trained_on.digests, options)

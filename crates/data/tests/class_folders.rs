@@ -23,7 +23,7 @@ fn a_folder_of_masks_beside_class_folders_is_no_class_unless_it_is_named() {
     assert_eq!(load("train", "masks=masks").class_names, ["covid", "masks", "normal"]);
 
     let n_evaluated = |folder: &str, class_names: &[String]| {
-        let input = ModelInput { class_names, channels: 1, trained_on: None };
+        let input = ModelInput { class_names, trained_on: None };
         let options = LoadOptions::default();
         load_for_model(&dir.path().join(folder), &input, &options, &silent).unwrap().test.len()
     };

@@ -114,7 +114,7 @@ fn a_model_is_evaluated_on_the_test_set_of_another_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(&dir, "pneumoniamnist.npz", &archive(&medmnist()));
     let class_names = ["pneumonia".to_owned(), "normal".to_owned()];
-    let input = ModelInput { class_names: &class_names, channels: 1, trained_on: None };
+    let input = ModelInput { class_names: &class_names, trained_on: None };
     let data = load_for_model(&path, &input, &LoadOptions::default(), &silent).unwrap();
     assert_eq!(data.test.len(), 10);
     // The model's order of classes, not the file's.

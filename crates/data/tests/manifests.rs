@@ -259,7 +259,7 @@ fn a_manifest_cannot_leave_its_folder_by_a_link() {
 fn an_unknown_label_is_named_when_a_model_is_evaluated() {
     let (_dir, path) = manifest("path,label\nfilms/0.png,normal\nfilms/1.png,fracture\n");
     let class_names = ["normal".to_owned(), "sick".to_owned()];
-    let input = ModelInput { class_names: &class_names, channels: 1, trained_on: None };
+    let input = ModelInput { class_names: &class_names, trained_on: None };
     let error = load_for_model(&path, &input, &LoadOptions::default(), &silent).unwrap_err();
     assert!(matches!(&error, DataError::UnknownClass { class, .. } if class == "fracture"), "{error}");
 }

@@ -27,7 +27,7 @@ fn evaluate(
         sets.flat_map(|set| (0..set.len()).map(|index| set.image_digest(index))).collect();
     digests.sort_unstable();
     let trained_on = trained.map(|data| TrainingData { fingerprint: &data.fingerprint, digests: &digests });
-    let input = ModelInput { class_names: &class_names, channels: 1, trained_on };
+    let input = ModelInput { class_names: &class_names, trained_on };
     load_for_model(root, &input, options, &silent)
 }
 

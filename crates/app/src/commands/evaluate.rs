@@ -207,7 +207,6 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
     };
     let input = ModelInput {
         class_names: &card.class_names,
-        channels: card.channels,
         trained_on: card
             .fingerprint
             .as_deref()

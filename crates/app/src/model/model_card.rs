@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use roentgen_data::{
-    BrightnessPattern, ImageSource, LoadOptions, LoadedFiles, MAX_CLASSES, Normalization, TtaConfig,
-    load_files, silent,
+    BrightnessPattern, Channels, ImageSource, LoadOptions, LoadedFiles, MAX_CLASSES, Normalization,
+    TtaConfig, load_files, silent,
 };
 use roentgen_layers::ResNet9Config;
 use serde::{Deserialize, Serialize};
@@ -154,12 +154,13 @@ impl ModelCard {
         }
     }
 
-    /// How images without a class are loaded for this model.
+    /// How images are loaded for this model.
     #[must_use]
     pub(crate) fn image_options(&self) -> LoadOptions {
         LoadOptions {
             resize: self.resize,
             crop: self.size,
+            channels: if self.channels == 1 { Channels::Grey } else { Channels::Rgb },
             fit: self.fit.into(),
             sample_bits: self.sample_bits,
             invert: self.invert.into(),
