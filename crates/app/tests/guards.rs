@@ -188,8 +188,8 @@ fn a_test_set_without_a_new_image_has_a_warning() {
 #[test]
 fn leaked_images_are_left_out_and_rejected_with_strict() {
     let folder = TempDir::new().unwrap();
-    write_leaky(folder.path());
-    let printed = train(&["--data", ".", "--out", "run"], folder.path());
+    write_leaky(&folder.path().join("films"));
+    let printed = train(&["--data", "films", "--out", "run"], folder.path());
     assert_eq!(printed["test"]["n"], 21, "{printed}");
     assert_eq!(printed["test_deduplicated"]["n"], 20);
     assert_eq!(printed["n_leaked"], 1);
@@ -197,7 +197,7 @@ fn leaked_images_are_left_out_and_rejected_with_strict() {
         serde_json::from_slice(&fs::read(folder.path().join("run/data.json")).unwrap()).unwrap();
     assert_eq!(data["leakage"][0]["path"], "test/sick/copy.png");
 
-    let output = roentgen(&["train", "--data", ".", "--strict", "--out", "no"], folder.path());
+    let output = roentgen(&["train", "--data", "films", "--strict", "--out", "no"], folder.path());
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("test/sick/copy.png = train/sick/film03.png"));
     assert!(!folder.path().join("no").exists());

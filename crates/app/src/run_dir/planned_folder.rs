@@ -85,13 +85,13 @@ impl PlannedFolder {
         if config.uses_phantom() {
             return Ok(());
         }
-        let above = match self {
-            Self::Given(path) | Self::Inside(path) => path.parent().unwrap_or(path),
-            Self::ByDate { parent, .. } => parent,
+        let path = match self {
+            Self::Given(path) | Self::Inside(path) => path.clone(),
+            Self::ByDate { parent, name } => parent.join(name),
         };
+        let absolute = std::path::absolute(path).unwrap_or_default();
         // Of the folders above, the lowest that exists.
-        let above = std::path::absolute(above).unwrap_or_default();
-        let existing = above.ancestors().find_map(|folder| folder.canonicalize().ok());
+        let existing = absolute.ancestors().skip(1).find_map(|folder| folder.canonicalize().ok());
         for images in [Some(&config.data), config.test.as_ref()].into_iter().flatten() {
             if let (Some(existing), Ok(data)) = (&existing, images.canonicalize())
                 && data.is_dir()
@@ -244,6 +244,9 @@ mod tests {
         for outside in ["run", "data2/run", "data/../run", "test2/run"] {
             assert!(check(outside).is_ok(), "{outside}");
         }
+        let working_folder = TrainConfig { data: ".".into(), ..TrainConfig::default() };
+        let name_alone = PlannedFolder::Given("run".into()).check_outside(&working_folder);
+        assert!(matches!(name_alone, Err(RunDirError::OutInData { .. })));
     }
 
     #[test]
