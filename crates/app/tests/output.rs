@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{text, train, write_images};
@@ -45,6 +46,24 @@ fn a_result_that_cannot_be_printed_is_an_error_and_a_closed_pipe_is_not() {
         let output = in_shell(&format!("roentgen {command} | head -1 > /dev/null"), here);
         let message = text(&output.stderr);
         assert!(output.status.success() && !message.contains("panicked"), "{command}: {message}");
+    }
+}
+
+#[test]
+fn a_path_that_is_not_unicode_ends_no_command() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("ill", 12), ("well", 12)]);
+    assert!(in_shell(r"cp films/ill/film00.png $'r\xf6ntgen.png'", here).status.success());
+    let run = r"$'l\xe4uf'";
+    for (command, key, path) in [
+        (format!("train films --width 8 --epochs 1 --out {run}"), "run", "l\u{FFFD}uf"),
+        (format!(r"explain {run} $'r\xf6ntgen.png' --out why.png"), "path", "r\u{FFFD}ntgen.png"),
+    ] {
+        let output = in_shell(&format!("roentgen {command} --json"), here);
+        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(found[key], path, "{command}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! `roentgen explain`: the image beside Grad-CAM and occlusion sensitivity, as one PNG.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::RgbImage;
 use ndarray::Array2;
@@ -42,7 +42,7 @@ pub(crate) struct ExplainRequest<'a> {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct ExplainResult<'a> {
-    path: PathBuf,
+    path: String,
     /// The explained class, and its probability.
     class: &'a str,
     probability: f64,
@@ -54,7 +54,7 @@ struct ExplainResult<'a> {
     occlusion_log_odds: f32,
     /// The probability of the explained class while the part with the greatest effect is hidden.
     occlusion_probability: f64,
-    out: &'a Path,
+    out: String,
 }
 
 /// Writes the image beside both heat maps, each drawn over it.
@@ -253,14 +253,14 @@ fn show(
     }
     screen.field("written", &out.display().to_string());
     screen.result(&ExplainResult {
-        path: file.into(),
+        path: file.display().to_string(),
         class: &card.class_names[explanation.class],
         probability: explanation.probabilities[explanation.class],
         predicted: explanation.reject_reason.map_or(&card.class_names[explanation.predicted], |_| REJECTED),
         rejected: explanation.reject_reason.is_some(),
         occlusion_log_odds: greatest(&occlusion.lost_log_odds),
         occlusion_probability: occlusion.least_probability,
-        out,
+        out: out.display().to_string(),
     });
 }
 

@@ -34,7 +34,7 @@ use crate::training::several::whole_folder::WholeFolder;
 struct PrintedMetrics<'a> {
     #[serde(flatten)]
     metrics: &'a Metrics,
-    run: &'a Path,
+    run: String,
 }
 
 /// Trains with the settings of `config` in a new run folder at `out`; with several ranks, those of the first one count.
@@ -54,7 +54,7 @@ pub(crate) fn run(
     let data = load_on_all(config, SMALLER_TRAINING, ranks, screen)?;
     let Some(folder) = folder else { return follow_training(config, &data, ranks) };
     let FinishedRun { metrics, folder, .. } = train_led(config, &data, folder, &Leader::of(ranks), screen)?;
-    screen.result(&PrintedMetrics { metrics: &metrics, run: folder.path() });
+    screen.result(&PrintedMetrics { metrics: &metrics, run: folder.path().display().to_string() });
     Ok(())
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn resume(
     let leader = &Leader::of(ranks);
     let FinishedRun { metrics, folder, .. } =
         train_in_folder(&config, &data, folder, Execution::new(leader, resumption.other_cpu), screen)?;
-    screen.result(&PrintedMetrics { metrics: &metrics, run: folder.path() });
+    screen.result(&PrintedMetrics { metrics: &metrics, run: folder.path().display().to_string() });
     Ok(())
 }
 
