@@ -85,7 +85,7 @@ fn a_run_that_does_not_fit_into_memory_is_rejected_before_it_begins() {
             "at width 64: lower --size or --width, or select smaller batches with --filter",
         ),
         ("bench --filter conv1 --size 512 --width 256", "at width 256: lower --size or --width"),
-        ("audit films --size 400", "at width 64: lower --size"),
+        ("audit films --size 400", "at width 32: lower --size"),
     ] {
         let line = format!("ulimit -v 1500000; exec {} {command}", roentgen.display());
         let output = std::process::Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output();

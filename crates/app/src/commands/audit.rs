@@ -18,7 +18,7 @@ use crate::terminal::figures::{number, range};
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
 use crate::training::memory_estimate::{MemoryEstimate, Remedy};
-use crate::training::probe_training::train_and_evaluate;
+use crate::training::probe_training::{PROBE_WIDTH, train_and_evaluate};
 use crate::training::quick_audit::{file_facts_probe, without_leaked};
 
 /// Training images of each probe, counted once per epoch; approximate.
@@ -30,7 +30,8 @@ const IMAGES_SEEN: usize = 12_000;
 /// Unusable data, too little memory, or a training that diverges.
 pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     let data = load(config, screen)?;
-    MemoryEstimate::of(config, &data).check(Remedy::Settings("lower --size"))?;
+    let narrow = TrainConfig { width: PROBE_WIDTH, ..config.clone() };
+    MemoryEstimate::of(&narrow, &data).check(Remedy::Settings("lower --size"))?;
     let (evaluated, n_leaked) = without_leaked(config, &data);
     if evaluated.is_empty() {
         let sets = if config.test.is_some() { "validation" } else { "validation and test" };

@@ -12,12 +12,12 @@ use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
 
 /// Channels of the first convolution: half of the recipe's, a quarter of its work.
-const WIDTH: usize = 32;
+pub(crate) const PROBE_WIDTH: usize = 32;
 
 /// The network for images of `channels` channels.
 #[must_use]
 pub(crate) fn probe_network(channels: usize, n_classes: usize) -> ResNet9Config {
-    ResNet9Config { width: WIDTH, ..ResNet9Config::new(channels, n_classes) }
+    ResNet9Config { width: PROBE_WIDTH, ..ResNet9Config::new(channels, n_classes) }
 }
 
 /// Trains on `train_set` with the settings of `config`, but with a narrow network and without class weights, and evaluates
