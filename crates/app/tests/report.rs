@@ -36,7 +36,9 @@ fn a_report_is_one_file_with_the_metrics_of_the_run() {
     let test = &metrics["test"];
     let accuracy = format!("{:.1} %", 100.0 * test["accuracy"].as_f64().unwrap());
     let formats = "One grey image: DICOM, png, jpeg, tiff, bmp, webp or gif";
-    let words = ["of 60 test images", "Not for clinical use", "Least certain", "ROC: each class", formats];
+    let rejects = "Images unlike the training images are rejected";
+    let words =
+        ["of 60 test images", "Not for clinical use", "Least certain", "ROC: each class", formats, rejects];
     for shown in words.into_iter().chain([accuracy.as_str()]) {
         assert!(page.contains(shown), "{shown}");
     }

@@ -71,6 +71,9 @@ fn a_sweep_halves_by_validation_and_its_best_is_what_train_trains() {
             .unwrap();
     assert!(metrics.get("test").is_none() && metrics["val"]["accuracy"] == trainings[0]["rungs"][1]["score"]);
 
+    let page = fs::read_to_string(here.join("sweep").join(best).join("report.html")).unwrap();
+    assert!(page.contains("The model rejects no image.") && !page.contains("model.safetensors"));
+
     let command = found["command"].as_str().unwrap();
     let args: Vec<&str> = command.split(' ').skip(1).chain(["--quiet", "--out", "best"]).collect();
     let output = roentgen(&args, here);

@@ -22,8 +22,8 @@ pub(crate) struct ReportInput<'a> {
     pub steps_per_epoch: usize,
     /// The model with the weights of the saved epoch.
     pub model: &'a Model,
-    /// BLAKE3 digest of the model file.
-    pub model_digest: &'a str,
+    /// BLAKE3 digest of the model file; `None` if the run leaves no model.
+    pub model_digest: Option<&'a str>,
     /// The contents of `metrics.json`.
     pub metrics: &'a Metrics,
     /// The predictions on the test set.

@@ -23,10 +23,11 @@ pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
                 (card.fit.in_words(card.resize)) ", centre crop of " (card.size) "x" (card.size)
                 " pixels, normalised per channel." } }
             tr { td { "Output" } td { "A probability for each of these classes: "
-                (input.data.class_names.join(", ")) ". " (card.meaning_of_probability()) " Images unlike the training images are rejected"
-                @if let Some(share) = input.model.card.ood_detector.as_ref().and_then(|detector| detector.held_out().in_words()) {
-                    "; so are " (share)
-                } "." } }
+                (input.data.class_names.join(", ")) ". " (card.meaning_of_probability())
+                @if let Some(detector) = &card.ood_detector {
+                    " Images unlike the training images are rejected"
+                    @if let Some(share) = detector.held_out().in_words() { "; so are " (share) } "."
+                } @else { " The model rejects no image." } } }
             tr { td { "Trained on" } td { (input.source()) ", " (counted(input.data.train.len(), "image")) "." } }
             tr { td { "Limits" } td { (limits(input)) } }
         } }
@@ -37,7 +38,8 @@ fn limits(input: &ReportInput<'_>) -> Markup {
     let is_small = input.metrics.test.as_ref().is_some_and(|test| test.main().confusion.n() < SMALL_TEST_SET);
     html! {
         "At this size an image shows no detail finer than 1/" (input.model.card.size) " of the crop. "
-        "The model knows only these classes and predicts one of them unless it rejects the image. "
+        "The model knows only these classes and predicts one of them"
+        @if input.model.card.ood_detector.is_some() { " unless it rejects the image" } ". "
         @if has_only_leaked_images(input.metrics) {
             "The metrics are of images that leaked, or of their patients: how good the model is for others is not known. "
         } @else {

@@ -21,7 +21,7 @@ pub(super) fn run_section(input: &ReportInput<'_>) -> Markup {
         div.scroll { table.pairs { tbody {
             tr { td { "Program" } td { "roentgen " (env!("CARGO_PKG_VERSION")) } }
             tr { td { "Machine" } td { (threads) ", " (cpu::vector_width()) ", " (cpu::name()) } }
-            tr { td { "Model" } td { "model.safetensors, BLAKE3 " (input.model_digest) } }
+            @if let Some(digest) = input.model_digest { tr { td { "Model" } td { "model.safetensors, BLAKE3 " (digest) } } }
             @if let Some(digest) = &input.model.card.initial_weights { tr { td { "Initial weights" } td { "BLAKE3 " (digest) } } }
             @for of in input.data.subsets() { tr { td { "Data: " (of.subset.in_words()) " set" } td { (digest(of.set)) } } }
         } } }

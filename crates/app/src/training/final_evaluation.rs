@@ -32,8 +32,8 @@ use crate::training::validation::Validation;
 /// The saved model of a run, as its file holds it.
 pub(super) struct FinalModel<'a> {
     pub(super) model: Model,
-    /// BLAKE3 of the file.
-    digest: String,
+    /// BLAKE3 of the file; `None` if the run leaves no model.
+    digest: Option<String>,
     /// The observations of the validation images.
     val: Vec<Observation<'a>>,
 }
@@ -53,9 +53,8 @@ pub(super) fn complete_model_file<'a>(
     }
     run.leader.share_saved(&bytes)?;
     let val = run.observe(&model, ObservedSet::Val, &run.data.val)?;
-    let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
     if !run.keeps_model {
-        return Ok(FinalModel { model, digest: digest(&bytes), val });
+        return Ok(FinalModel { model, digest: None, val });
     }
     let bar = run.screen.bar(1);
     bar.set_prefix("learning what is out of distribution");
@@ -72,7 +71,8 @@ pub(super) fn complete_model_file<'a>(
     let n_steps_done = card.epoch * run.steps_per_epoch();
     let bytes = model_file::to_bytes(network, card, n_steps_done as u64);
     run.folder.write(MODEL, &bytes)?;
-    Ok(FinalModel { model, digest: digest(&bytes), val })
+    let digest = Some(blake3::hash(&bytes).to_hex().to_string());
+    Ok(FinalModel { model, digest, val })
 }
 
 /// Evaluates the saved model on the validation and the test set, and writes its predictions.
@@ -217,7 +217,7 @@ impl Run<'_> {
             data: self.data,
             steps_per_epoch: self.steps_per_epoch(),
             model,
-            model_digest: digest,
+            model_digest: digest.as_deref(),
             metrics,
             test,
             is_medical: is_medical(self.config, self.data),
