@@ -102,8 +102,14 @@ fn training_images_come_from_the_data_and_test_images_from_the_test_set() {
         let class = folder.path().join(data).join("normal");
         fs::rename(class.join("00.png"), class.join("person1_virus_1.png")).unwrap();
     }
-    train(&["--data", "data", "--test", "other", "--out", "run"], folder.path());
+    train(&["--data", ".", "--test", "../other", "--out", "../run"], &folder.path().join("data"));
     let page = fs::read_to_string(folder.path().join("run/report.html")).unwrap();
+    assert!(page.contains("<title>Roentgen: model trained on data</title>"));
+    let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
+    assert!(
+        page.contains(&config.replace('"', "&quot;")),
+        "the settings repeat the run in any folder: {config}"
+    );
     let (training, test) = page.split_once("Worst errors").unwrap();
     let (training, test) = (brightness(training), brightness(test));
     assert!(training.len() >= 8 && test.len() >= 8, "{} and {} images", training.len(), test.len());

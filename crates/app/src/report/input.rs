@@ -14,7 +14,7 @@ pub(super) const MANY_CLASSES: usize = 24;
 
 /// Everything that a report shows.
 pub(crate) struct ReportInput<'a> {
-    /// The settings of the run, all resolved.
+    /// The settings of the run, all resolved, as its config file has them.
     pub config: &'a TrainConfig,
     /// The training, validation and test sets.
     pub data: &'a Dataset,

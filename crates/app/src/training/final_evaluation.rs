@@ -213,7 +213,7 @@ impl Run<'_> {
     ) -> Result<String, RunDirError> {
         let FinalModel { model, digest, .. } = final_model;
         Ok(report::page(&report::ReportInput {
-            config: &self.config.with_pseudonyms(),
+            config: &self.config.recorded(),
             data: self.data,
             steps_per_epoch: self.steps_per_epoch(),
             model,
