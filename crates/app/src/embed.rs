@@ -98,7 +98,8 @@ pub fn load_arrays(
 /// - [`RunDirError::OutIsRun`](crate::RunDirError::OutIsRun) if `out` is the folder of a run,
 ///   [`RunDirError::OutNotEmpty`](crate::RunDirError::OutNotEmpty) if it is another folder that is not empty, or a file;
 /// - [`TrainingError::BatchTooSmall`](crate::TrainingError::BatchTooSmall) if batch normalisation has nothing to compare;
-/// - [`TrainingError::Diverged`](crate::TrainingError::Diverged) if a loss or a weight becomes infinite or NaN;
+/// - [`TrainingError::Diverged`](crate::TrainingError::Diverged) if a loss or a weight becomes infinite or NaN,
+///   [`TrainingError::ProbeDiverged`](crate::TrainingError::ProbeDiverged) in the first training of `oversample_hard`;
 /// - [`WriteError`](crate::WriteError) or [`RunDirError::ResumableWrite`](crate::RunDirError::ResumableWrite) if the
 ///   disk is full; [`RunDirError::Moved`](crate::RunDirError::Moved) if the folder was moved meanwhile.
 ///

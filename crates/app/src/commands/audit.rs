@@ -71,6 +71,7 @@ fn probes(
             &masked(&evaluated_set),
             data.class_names.len(),
             label,
+            "check these images, or try another --seed",
             screen,
         )?;
         Ok::<_, AppError>(Probe::new(&data.class_names, &evaluation.predictions(1.0), groups.ids()))

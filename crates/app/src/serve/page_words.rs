@@ -2,7 +2,7 @@
 
 /// What a sentence has, and what the page has in its place; a text before one that it contains. `{}` is any text, at the end of an
 /// entry the rest of the line.
-const WORDS: [(&str, &str); 37] = [
+const WORDS: [(&str, &str); 38] = [
     ("ignore them with --skip-bad", "leave them out, with a choice behind More on the page Train"),
     (
         "consider --prior balanced or, stronger, --class-weights balanced",
@@ -24,6 +24,10 @@ const WORDS: [(&str, &str); 37] = [
     (
         "lower --size, or turn the oversampling off with --oversample-hard 1",
         "choose a smaller size, or the preset default, behind More on the page Train",
+    ),
+    (
+        "turn the oversampling off with --oversample-hard 1",
+        "choose the preset default, behind More on the page Train",
     ),
     (
         "choose --size 16 or more, a larger --batch, or give more images",

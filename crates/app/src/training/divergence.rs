@@ -22,11 +22,35 @@ impl From<RankError> for EpochError {
 }
 
 impl EpochError {
-    /// The error, with the settings of `config` that can be changed; `set` is the training set.
+    /// The error of a run, with the settings of `config` that can be changed; `set` is the training set.
     #[must_use]
     pub(crate) fn into_error(self, config: &TrainConfig, set: &ImageSet) -> TrainingError {
         match self {
-            Self::Diverged(divergence) => divergence.into_error(config, set),
+            Self::Diverged(divergence) => TrainingError::Diverged {
+                what: divergence.what.in_words(),
+                epoch: divergence.epoch,
+                batch: divergence.batch,
+                images: divergence.image_names(set),
+                max_lr: config.max_lr,
+                clip: config.clip.to_string(),
+            },
+            Self::Ranks(error) => error.into(),
+        }
+    }
+
+    /// The error of the probe training `label`, on which learning rate and clipping of a run have no effect; `remedy` is what
+    /// the user can do.
+    #[must_use]
+    pub(crate) fn into_probe_error(self, label: &str, remedy: &'static str, set: &ImageSet) -> TrainingError {
+        match self {
+            Self::Diverged(divergence) => TrainingError::ProbeDiverged {
+                label: label.to_owned(),
+                what: divergence.what.in_words(),
+                epoch: divergence.epoch,
+                batch: divergence.batch,
+                images: divergence.image_names(set),
+                remedy,
+            },
             Self::Ranks(error) => error.into(),
         }
     }
@@ -39,6 +63,15 @@ pub(crate) enum Diverged {
     Loss(f32),
     /// A weight, after the step.
     Weight,
+}
+
+impl Diverged {
+    fn in_words(self) -> String {
+        match self {
+            Self::Loss(loss) => format!("the loss became {loss}"),
+            Self::Weight => "a weight became infinite or NaN".to_owned(),
+        }
+    }
 }
 
 /// Where training diverged.
@@ -55,22 +88,15 @@ pub(crate) struct Divergence {
 }
 
 impl Divergence {
-    /// The error, with the settings of `config` that can be changed; `set` is the training set.
-    #[must_use]
-    fn into_error(self, config: &TrainConfig, set: &ImageSet) -> TrainingError {
+    /// The names of the images, or of some of them; `set` is the training set.
+    fn image_names(&self, set: &ImageSet) -> String {
         /// Images that the error names.
         const NAMED: usize = 4;
-        let Self { epoch, batch, what, images } = self;
-        let what = match what {
-            Diverged::Loss(loss) => format!("the loss became {loss}"),
-            Diverged::Weight => "a weight became infinite or NaN".to_owned(),
-        };
-        let mut names: Vec<&str> = images.iter().take(NAMED).map(|&image| set.name(image)).collect();
-        let more = format!("{} more", images.len().saturating_sub(NAMED));
-        if images.len() > NAMED {
+        let mut names: Vec<&str> = self.images.iter().take(NAMED).map(|&image| set.name(image)).collect();
+        let more = format!("{} more", self.images.len().saturating_sub(NAMED));
+        if self.images.len() > NAMED {
             names.push(&more);
         }
-        let (max_lr, clip) = (config.max_lr, config.clip.to_string());
-        TrainingError::Diverged { what, epoch, batch, images: names.join(", "), max_lr, clip }
+        names.join(", ")
     }
 }

@@ -1,10 +1,13 @@
 //! A loss or a weight that is not finite stops a run within the step.
 
-use crate::config::TrainConfig;
+use crate::config::{ClipChoice, DecayKind, TrainConfig};
+use crate::terminal::screen::Screen;
 use crate::training::divergence::{Diverged, EpochError};
+use crate::training::probe_training::train_and_evaluate;
 use crate::training::trainer::{EpochProgress, Trainer};
 use roentgen_data::{LoadOptions, Normalization, PhantomOptions, phantom_dataset, silent};
 use roentgen_layers::{LossHead, ResNet9Config};
+use roentgen_optim::Clip;
 
 #[test]
 fn a_loss_or_a_weight_that_is_not_finite_names_its_images() {
@@ -41,4 +44,26 @@ fn a_loss_or_a_weight_that_is_not_finite_names_its_images() {
     for words in ["the loss became NaN", "epoch 1, batch 2", name, "4 more", "--lr", "--clip"] {
         assert!(message.contains(words), "{words}: {message}");
     }
+}
+
+#[test]
+fn a_probe_training_that_diverges_gives_advice_of_its_own() {
+    let phantom = PhantomOptions { train: 24, val: 3, test: 3, ..PhantomOptions::default() };
+    let train_set = phantom_dataset(&phantom, &LoadOptions::default(), &silent).unwrap().train;
+    // Each step multiplies every weight by -1000 and more.
+    let wild = TrainConfig {
+        batch: Some(8),
+        epochs: Some(30),
+        max_lr: 1000.0,
+        decay: DecayKind::Decoupled,
+        weight_decay: 10.0,
+        clip: ClipChoice(Clip::Off),
+        ..TrainConfig::default()
+    };
+    let screen = Screen::silent();
+    let probed =
+        train_and_evaluate(&wild, &train_set, &train_set, 3, "probing", "check these images", &screen);
+    let message = probed.unwrap_err().to_string();
+    assert!(message.starts_with("the short training (probing) has diverged: "), "{message}");
+    assert!(message.ends_with("; check these images") && !message.contains("--"), "{message}");
 }

@@ -89,6 +89,24 @@ pub enum TrainingError {
         /// The clipping of the run.
         clip: String,
     },
+    /// A loss or a weight of a short training that probes the data became infinite or NaN.
+    #[error(
+        "the short training ({label}) has diverged: {what} in epoch {epoch}, batch {batch} ({images}); {remedy}"
+    )]
+    ProbeDiverged {
+        /// What the training is called.
+        label: String,
+        /// What became infinite or NaN.
+        what: String,
+        /// From 1.
+        epoch: usize,
+        /// From 1.
+        batch: usize,
+        /// The images of the batch, or some of them.
+        images: String,
+        /// What to do with the command that was given.
+        remedy: &'static str,
+    },
     /// A signal ended the run: Ctrl-C, or a request of the system to terminate.
     #[error("interrupted; continue with: {}", resume_command(run))]
     Interrupted {
@@ -140,6 +158,7 @@ impl TrainingError {
             Self::Ranks(error) => error.is_usage_error(),
             Self::RunDir(error) => error.is_usage_error(),
             Self::Diverged { .. }
+            | Self::ProbeDiverged { .. }
             | Self::SweepFailed { .. }
             | Self::Interrupted { .. }
             | Self::TaskInterrupted { .. }

@@ -19,6 +19,8 @@ use crate::training::probe_training::train_and_evaluate;
 const SHARE: f64 = 0.08;
 /// Images that the first training processes, about.
 const IMAGES: usize = 30_000;
+/// The advice if the first training diverges, on which the settings of steps have no effect.
+const REMEDY: &str = "check these images, or turn the oversampling off with --oversample-hard 1";
 
 /// The images of an epoch: those of the training set, and the hard examples again, `config.oversample_hard` times in all.
 ///
@@ -33,7 +35,7 @@ pub(crate) fn oversample(
     let n_train = train_set.len();
     let first = first_training(config, n_train);
     let n_classes = data.class_names.len();
-    let evaluation = train_and_evaluate(&first, train_set, train_set, n_classes, "probing", screen)?;
+    let evaluation = train_and_evaluate(&first, train_set, train_set, n_classes, "probing", REMEDY, screen)?;
     let hardest = hardest(&evaluation.losses(), train_set.labels(), n_classes);
     let text = format!(
         "{} of {} training images, about {:.0} % of each class, are used {} each epoch",

@@ -21,16 +21,18 @@ pub(crate) fn probe_network(channels: usize, n_classes: usize) -> ResNet9Config 
 }
 
 /// Trains on `train_set` with the settings of `config`, but with a narrow network and without class weights, and evaluates
-/// on `eval_set`. A signal ends the training early: the evaluation is then of no use.
+/// on `eval_set`. A signal ends the training early: the evaluation is then of no use. `remedy` is what the user of the command
+/// can do if it diverges.
 ///
 /// # Errors
-/// If the training diverges.
+/// [`TrainingError::ProbeDiverged`].
 pub(crate) fn train_and_evaluate(
     config: &TrainConfig,
     train_set: &ImageSet,
     eval_set: &ImageSet,
     n_classes: usize,
     label: &str,
+    remedy: &'static str,
     screen: &Screen,
 ) -> Result<Evaluation, TrainingError> {
     let n_train = train_set.len();
@@ -46,7 +48,7 @@ pub(crate) fn train_and_evaluate(
             bar.set_message(format!("loss {:.3}", step.loss));
             interrupt::signal().is_none()
         });
-        let goes_on = trained.map_err(|error| error.into_error(config, train_set))?;
+        let goes_on = trained.map_err(|error| error.into_probe_error(label, remedy, train_set))?;
         if !goes_on {
             break;
         }

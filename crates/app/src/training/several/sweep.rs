@@ -416,6 +416,7 @@ impl Runner<'_> {
                 Ok(()) => {}
                 Err(
                     error @ (TrainingError::Diverged { .. }
+                    | TrainingError::ProbeDiverged { .. }
                     | TrainingError::Model(ModelError::OtherSizes { .. })
                     | TrainingError::NotEnoughMemory { .. }
                     | TrainingError::BatchTooSmall { .. }
