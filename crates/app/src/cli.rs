@@ -269,22 +269,21 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
         Command::Sweep(args) => run_sweep(&args),
         Command::Collect(args) => run_collect(&args),
         Command::Inspect(InspectArgs { settings, cache, output }) => {
-            let config = cache.add_to(settings.config()?)?;
+            let config = cache.add_to(settings.config()?);
             in_pool(config.threads(), || inspect::run(&config, &output.screen()))
         }
         Command::Audit(AuditArgs { settings, cache, output }) => {
-            let config = cache.add_to(settings.config()?)?;
+            let config = cache.add_to(settings.config()?);
             in_pool(config.threads(), || audit::run(&config, &output.screen()))
         }
         Command::LrFind(LrFindArgs { settings, cache, out, force, output }) => {
-            let config = cache.add_to(settings.config()?)?;
+            let config = cache.add_to(settings.config()?);
             in_pool(config.threads(), || lr_find::run(&config, out.as_deref(), force, &output.screen()))
         }
         Command::Evaluate(args) => {
             let (model, data) = args.paths()?;
-            let config = &args.settings.config()?;
-            let (data, skip_bad) = (data.as_deref(), args.skip_bad);
-            let request = evaluate::EvaluateRequest { model, data, skip_bad, config };
+            let config = &args.config()?;
+            let request = evaluate::EvaluateRequest { model, data: data.as_deref(), config };
             in_pool(config.threads(), || evaluate::run(&request, &args.output.screen()))
         }
         Command::Predict(args) => {

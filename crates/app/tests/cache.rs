@@ -116,6 +116,11 @@ fn a_folder_that_cannot_be_one_for_caches_is_refused() {
     );
     refuses(&train(&["file", "films"]), 1, &["cannot write file"], folder);
     refuses(&train(&["cache"]), 2, &["--cache", "phantom films"], folder);
+    let drawn = ["train", "--films", "24", "--width", "8", "--epochs", "1", "--quiet", "--out", "drawn"];
+    assert!(roentgen(&drawn, folder).status.success());
+    fs::remove_file(folder.join("drawn/metrics.json")).unwrap();
+    let resume = train(&["cache", "--resume", "drawn"]);
+    refuses(&resume, 2, &["--cache", "phantom films"], folder);
 }
 
 #[test]

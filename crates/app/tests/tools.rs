@@ -339,6 +339,7 @@ fn a_setting_that_the_images_do_not_use_is_refused() {
     let here = folder.path();
     write_images(here, "films", &[("ill", 12), ("well", 12)]);
     std::fs::create_dir(here.join("runs")).unwrap();
+    train(&["--films", "24", "--out", "run"], here);
     for (args, words) in [
         (
             "train films --patient-column id",
@@ -348,6 +349,8 @@ fn a_setting_that_the_images_do_not_use_is_refused() {
         ("train films --seeds 0..1 --split-column part", "--split-column cannot be used with"),
         ("train --patient-pattern (.)", "--patient-pattern cannot be used with the phantom films"),
         ("sweep space.toml --classes a=b", "--classes cannot be used with the phantom films"),
+        ("evaluate run --classes a=b", "--classes cannot be used with the phantom films"),
+        ("evaluate run --skip-bad", "--skip-bad cannot be used with the phantom films"),
     ] {
         std::fs::write(here.join("space.toml"), "[settings]\nwidth = [8, 16]\n").unwrap();
         refuses(&args.split(' ').collect::<Vec<_>>(), 2, &[words], here);

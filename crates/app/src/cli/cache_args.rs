@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::TrainConfig;
-use crate::config::error::ConfigError;
 
 /// Where decoded images are kept. Not a setting of a run: no result depends on it.
 #[derive(Debug, Args)]
@@ -18,15 +17,8 @@ pub(super) struct CacheArgs {
 
 impl CacheArgs {
     /// The settings with the folder.
-    ///
-    /// # Errors
-    /// [`ConfigError::Conflict`] for films that the program draws.
-    pub(super) fn add_to(&self, config: TrainConfig) -> Result<TrainConfig, ConfigError> {
-        if self.cache.is_some() && config.uses_phantom() {
-            let reason = "they are drawn, not decoded; leave it out, or give other images";
-            return Err(ConfigError::Conflict { first: "--cache", second: "the phantom films", reason });
-        }
-        Ok(TrainConfig { cache: self.cache.clone(), ..config })
+    pub(super) fn add_to(&self, config: TrainConfig) -> TrainConfig {
+        TrainConfig { cache: self.folder(), ..config }
     }
 
     /// The folder.

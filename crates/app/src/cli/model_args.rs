@@ -7,6 +7,7 @@ use clap::Args;
 use super::OutputArgs;
 use super::setting_flags::{Accepts, NameLists, SettingFlags, ThreadsOnly};
 use crate::commands::predict::OutputFormat;
+use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::config::unused::TABLE;
 
@@ -83,14 +84,19 @@ pub(super) struct EvaluateArgs {
     data: Option<PathBuf>,
     /// Leave out files that cannot be used, instead of stopping
     #[arg(long)]
-    pub(super) skip_bad: bool,
+    skip_bad: bool,
     #[command(flatten)]
-    pub(super) settings: SettingFlags<EvaluateSettings>,
+    settings: SettingFlags<EvaluateSettings>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }
 
 impl EvaluateArgs {
+    /// How images are read, checked.
+    pub(super) fn config(&self) -> Result<TrainConfig, ConfigError> {
+        Ok(TrainConfig { skip_bad: self.skip_bad, ..self.settings.config()? })
+    }
+
     /// Model and data.
     pub(super) fn paths(&self) -> Result<(&Path, Option<PathBuf>), ConfigError> {
         let (model, rest) = model_and_rest(self.model.as_deref(), self.first.iter().chain(&self.second))?;

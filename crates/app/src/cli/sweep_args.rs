@@ -91,7 +91,7 @@ impl SweepArgs {
             let (first, second) = ("--pseudonyms", "`init` in the search space");
             return Err(ConfigError::Conflict { first, second, reason });
         }
-        Ok((space, self.cache.add_to(config)?))
+        Ok((space, self.cache.add_to(config)))
     }
 
     /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.

@@ -70,7 +70,7 @@ impl TrainArgs {
     /// Flags over file or preset over defaults, checked.
     pub(super) fn config(&self) -> Result<TrainConfig, ConfigError> {
         self.task.check_other_cpu(self.other_cpu)?;
-        self.cache.add_to(self.settings.config()?)
+        Ok(self.cache.add_to(self.settings.config()?))
     }
 
     /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.

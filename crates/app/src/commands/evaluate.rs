@@ -30,9 +30,7 @@ pub(crate) struct EvaluateRequest<'a> {
     pub model: &'a Path,
     /// What to evaluate on; the model's own phantom films if `None`.
     pub data: Option<&'a Path>,
-    /// Skips unusable files.
-    pub skip_bad: bool,
-    /// Names of columns and classes.
+    /// Names of columns and classes, and whether unusable files are skipped.
     pub config: &'a TrainConfig,
 }
 
@@ -186,7 +184,7 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
     request.config.check_columns(&[request.data])?;
     let options = LoadOptions {
         seed: card.seed,
-        skip_bad: request.skip_bad,
+        skip_bad: request.config.skip_bad,
         val_fraction: Some(card.val_fraction),
         test_fraction: card.test_fraction,
         patient_pattern: card.patient_pattern.as_deref().map(PatientPattern::new).transpose()?,
@@ -198,6 +196,7 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
     let loading = screen.loading();
     let Some(dir) = request.data else {
         let films = card.films.ok_or(CommandError::NoEvaluationData)?;
+        request.config.check_used()?;
         // The sets are generated independently of each other, so the training films are not needed.
         let phantom = phantom::without_training(films, card.seed);
         let Dataset { val, test, findings, .. } = phantom_dataset(&phantom, &options, &loading)?;

@@ -13,13 +13,17 @@ const NOT_OF_PHANTOM: [&str; 7] =
     ["skip-bad", "val-fraction", "test-fraction", "patient-pattern", "classes", "view", "invert"];
 
 impl TrainConfig {
-    /// Fails if a setting has no effect on the images.
+    /// Fails if a setting, or a cache, has no effect on the images.
     ///
     /// # Errors
     /// [`ConfigError::Conflict`].
     pub(crate) fn check_used(&self) -> Result<(), ConfigError> {
         if !self.uses_phantom() {
             return self.check_columns(&[Some(&self.data), self.test.as_deref()]);
+        }
+        if self.cache.is_some() {
+            let reason = "they are drawn, not decoded; leave it out, or give other images";
+            return Err(ConfigError::Conflict { first: "--cache", second: "the phantom films", reason });
         }
         let unused = self.given_of(TABLE).or_else(|| self.given_of(&NOT_OF_PHANTOM));
         unused.map_or(Ok(()), |setting| {
