@@ -196,17 +196,17 @@ fn what_people_type_first_works() {
         assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
     }
 
-    let model = "run/model.safetensors";
     for (args, words) in [
         (&["train", "films", "--data", "films"][..], "cannot be used with '--data"),
         (&["inspect"], "<DATA>"),
         (&["inspect", "films", "--data", "films"], "cannot be used with '--data"),
         (&["predict", "run"], "<FILES>"),
-        (&["predict", model, image, "--model", "run"], "the model is given twice"),
+        (&["predict", "run/model.safetensors", image, "--model", "run"], "the model is given twice"),
         (&["describe", "run", "--model", "run"], "cannot be used with"),
         (&["evaluate"], "<MODEL>"),
         (&["evaluate", "run", "films", "--data", "films"], "cannot be used with '--data"),
         (&["evaluate", "--model", "run", "films", "--data", "films"], "given twice"),
+        (&["evaluate", "--model", "run", "films", "films"], "a second argument cannot be used with --model"),
         (&["explain", "run", "--out", "why.png"], "<FILE>"),
     ] {
         refuses(args, 2, &[words], here);

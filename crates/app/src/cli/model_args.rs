@@ -102,6 +102,11 @@ impl EvaluateArgs {
         let (model, rest) = model_and_rest(self.model.as_deref(), self.first.iter().chain(&self.second))?;
         let data: Vec<PathBuf> = rest.into_iter().chain(self.data.clone()).collect();
         if data.len() > 1 {
+            if self.data.is_none() {
+                let reason = "the only argument is then the images to test on; leave the other one out";
+                let (first, second) = ("a second argument", "--model");
+                return Err(ConfigError::Conflict { first, second, reason });
+            }
             let reason = "the images to test on are given twice; leave one of them out";
             return Err(ConfigError::Conflict { first: "DATA", second: "--data", reason });
         }
