@@ -305,9 +305,10 @@ fn bad_files_are_named_and_the_others_predicted() {
         command.output().unwrap()
     };
     let piped = |bytes: &[u8]| lines(&pipe(bytes).stdout);
-    let nothing = pipe(b"");
-    assert_eq!(nothing.status.code(), Some(1));
-    assert!(text(&nothing.stderr).contains("it is empty"), "{}", text(&nothing.stderr));
+    for nothing in [pipe(b""), pipe(b"\n\r\n")] {
+        assert_eq!(nothing.status.code(), Some(1));
+        assert!(text(&nothing.stderr).contains("it is empty"), "{}", text(&nothing.stderr));
+    }
     let predictions = piped(format!("{film}\r\n\nbad.png\n").as_bytes());
     assert_eq!((predictions.len(), predictions[0]["path"].as_str()), (2, Some(film)));
     let prediction = piped(&fs::read(film).unwrap());

@@ -285,9 +285,6 @@ fn from_stream(mut input: impl Read) -> Result<Vec<ImageSource>, AppError> {
     // A pipe may give a few bytes at a time.
     let mut first = Vec::new();
     input.by_ref().take(FIRST_BYTES).read_to_end(&mut first).map_err(unreadable)?;
-    if first.is_empty() {
-        return Err(unreadable(io::Error::other("it is empty; send an image, or paths, one a line")).into());
-    }
     let is_image = is_image(&first);
     let input = Cursor::new(first).chain(input);
     if !is_image {
@@ -298,7 +295,12 @@ fn from_stream(mut input: impl Read) -> Result<Vec<ImageSource>, AppError> {
             return Err(unreadable(io::Error::other(reason)).into());
         }
         let lines = list.trim_start_matches('\u{feff}').lines().filter(|line| !line.is_empty());
-        return Ok(lines.map(|line| ImageSource::File(line.into())).collect());
+        let sources: Vec<_> = lines.map(|line| ImageSource::File(line.into())).collect();
+        if sources.is_empty() {
+            let reason = "it is empty; send an image, or paths, one a line";
+            return Err(unreadable(io::Error::other(reason)).into());
+        }
+        return Ok(sources);
     }
     let limit = LoadOptions::default().limits.file_bytes + 1;
     let mut bytes = Vec::new();
