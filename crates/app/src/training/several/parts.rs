@@ -150,7 +150,7 @@ fn train_unless_ended(
         return Ok(None);
     }
     let whole = Whole::of(&part.config);
-    let begun = begin_or_reopen(&part.config, data, whole, folder, &part.folder, memory, other_cpu);
+    let begun = begin_or_reopen(&part.config, data, whole, folder, &part.folder, memory);
     let ranks = Ranks::one();
     let leader = Leader::of(&ranks);
     let finished = begun.and_then(|(config, folder)| {
@@ -171,11 +171,10 @@ pub(super) fn begin_or_reopen(
     folder: &RunFolder,
     name: &str,
     memory: MemoryShare,
-    other_cpu: OtherCpu,
 ) -> Result<(TrainConfig, RunFolder), TrainingError> {
     let path = folder.file(name);
     if path.join(CONFIG).is_file() {
-        let resumption = Resumption { threads: config.threads, other_cpu, ..Resumption::default() };
+        let resumption = Resumption { threads: config.threads, ..Resumption::default() };
         return pipeline::reopen(&path, &resumption, data, memory);
     }
     whole.check_init(folder)?;

@@ -407,7 +407,7 @@ impl Runner<'_> {
             let data = self.loader.load(&config, &silent)?;
             let (ranks, other_cpu) = (Ranks::one(), self.other_cpu);
             let (whole, folder, name) = (self.whole, self.folder, &pending.folder);
-            let begun = begin_or_reopen(&config, data, whole, folder, name, self.memory, other_cpu);
+            let begun = begin_or_reopen(&config, data, whole, folder, name, self.memory);
             let trained = begun.and_then(|(config, folder)| {
                 let execution = Execution { leader: &Leader::of(&ranks), other_cpu, keeps_model: false };
                 pipeline::train_in_folder(&config, data, folder, execution, &silent)
