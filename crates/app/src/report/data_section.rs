@@ -57,7 +57,7 @@ fn facts(input: &ReportInput<'_>) -> Markup {
                     (patients.n) " patients, known from " (patients.source.to_string())
                     @if patients.n_unknown > 0 { "; " (counted(patients.n_unknown, "image")) " without a patient" }
                     ". A split keeps all images of a patient in one set, and intervals are computed by patient."
-            } } @else if input.is_medical {
+            } } @else if input.model.card.medical {
                 li { "Patients are unknown. If there are several images per patient, the intervals are too narrow." }
             }
             li { @if findings.duplicates.is_empty() { "No duplicates." } @else {

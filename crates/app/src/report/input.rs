@@ -28,8 +28,6 @@ pub(crate) struct ReportInput<'a> {
     pub metrics: &'a Metrics,
     /// The predictions on the test set.
     pub test: Option<&'a PredictedSet>,
-    /// Whether the images are medical.
-    pub is_medical: bool,
     /// The log of every epoch.
     pub log: &'a [LogLine],
 }

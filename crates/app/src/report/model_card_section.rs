@@ -18,7 +18,7 @@ pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
         table.pairs { tbody {
             tr { td { "Intended use" } td { "Research and teaching: to measure how well these classes can be distinguished in "
                 "images like these."
-                @if input.is_medical { " Not for clinical use, and not for any decision about a person." } } }
+                @if card.medical { " Not for clinical use, and not for any decision about a person." } } }
             tr { td { "Input" } td { "One " (colour_word(card.channels)) " image: DICOM, png, jpeg, tiff, bmp, webp or gif; "
                 (card.fit.in_words(card.resize)) ", centre crop of " (card.size) "x" (card.size)
                 " pixels, normalised per channel." } }
@@ -45,7 +45,7 @@ fn limits(input: &ReportInput<'_>) -> Markup {
         } @else {
             "The metrics hold for images from the same sources, taken in the same way; elsewhere they are unknown until measured. "
         }
-        @if input.is_medical && input.data.findings.patients.is_none() {
+        @if input.model.card.medical && input.data.findings.patients.is_none() {
             "Patients are unknown, so images of one patient may be in several sets. "
         }
         @if is_small { "The test set is small. " }

@@ -34,7 +34,7 @@ const SECTIONS: [(&str, &str); 6] = [
 /// The whole page.
 #[must_use]
 pub(crate) fn page(input: &ReportInput<'_>) -> String {
-    let Verdict { headline, detail } = verdict(input.metrics, input.config, input.is_medical);
+    let Verdict { headline, detail } = verdict(input.metrics, input.config, input.model.card.medical);
     // Not the name of the run, which may get another one.
     let title = format!("Roentgen: model trained on {}", input.title());
     let markup = html! {

@@ -152,7 +152,7 @@ fn shortcut_sentence(accuracy: &str, own_set: Option<&str>, how: &str, subject: 
 fn caution(input: &ReportInput<'_>) -> Markup {
     html! {
         p.caution {
-            @if input.is_medical { strong { "Not for clinical use. " } }
+            @if input.model.card.medical { strong { "Not for clinical use. " } }
             "High accuracy may come from where the images were taken and not from what they show. "
             @match &input.metrics.audit {
                 Some(audit) => { (shortcut_check(audit)) }

@@ -8,7 +8,6 @@ use super::on_ranks::leader::{ObservedSet, Order};
 use super::on_ranks::shared_observation::observe_on_all;
 use super::{epoch_lines, run_summary};
 use crate::config::Select;
-use crate::data_loading::medical::is_medical;
 use crate::metrics::{MajorityBaseline, Predictions};
 use crate::model::batch_summary::BatchSummary;
 use crate::model::calibration::Calibration;
@@ -136,8 +135,7 @@ pub(super) fn evaluate_final_model(
         threads: run.config.threads(),
     };
     metrics.majority_baseline = metrics.main().and_then(MajorityBaseline::of);
-    let is_medical = is_medical(run.config, run.data);
-    let Verdict { headline, detail } = report::verdict(&metrics, run.config, is_medical);
+    let Verdict { headline, detail } = report::verdict(&metrics, run.config, card.medical);
     metrics.verdict = format!("{headline} {detail}").trim_end().to_owned();
     bar.finish_and_clear();
     Ok((metrics, test))
@@ -220,7 +218,6 @@ impl Run<'_> {
             model_digest: digest.as_deref(),
             metrics,
             test,
-            is_medical: is_medical(self.config, self.data),
             log: &self.read_log()?,
         }))
     }

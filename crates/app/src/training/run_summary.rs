@@ -7,7 +7,6 @@ use roentgen_layers::ResNet9Config;
 use roentgen_tensor::lanes::INSTRUCTION_SET;
 
 use super::epochs::Run;
-use crate::data_loading::medical::is_medical;
 use crate::metrics::CalibrationMetrics;
 use crate::metrics::shortcut_audit::NoAudit;
 use crate::model::assumed_prior::AssumedPrior;
@@ -101,7 +100,7 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics, card: &ModelCard) -
     if let Some(test) = &metrics.test {
         let heading = format!("epoch {} of {}", metrics.saved_epoch, metrics.epochs);
         tables::show_test_tables(screen, &heading, test);
-        tables::show_caution(screen, is_medical(config, data));
+        tables::show_caution(screen, card.medical);
     }
     if metrics.has_leaky_val() {
         screen.field("LEAKAGE", &leaky_val_in_words(metrics, config, data, card));
