@@ -35,7 +35,7 @@ pub(crate) struct Preprocessing<'a> {
 
 /// The labels of the images of a set, and the logits that a model computes for them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Evaluation {
+pub(crate) struct Evaluation {
     n_classes: usize,
     labels: Vec<u32>,
     /// `(n, n_classes)`.
@@ -45,7 +45,7 @@ pub struct Evaluation {
 impl Evaluation {
     /// Without images.
     #[must_use]
-    pub fn new(n_classes: usize) -> Self {
+    pub(crate) fn new(n_classes: usize) -> Self {
         Self { n_classes, labels: Vec::new(), logits: Vec::new() }
     }
 
@@ -63,7 +63,7 @@ impl Evaluation {
     ///
     /// # Panics
     /// If there are not as many logits as classes.
-    pub fn add(&mut self, label: u32, logits: &[f32]) {
+    pub(crate) fn add(&mut self, label: u32, logits: &[f32]) {
         assert_eq!(logits.len(), self.n_classes, "a logit for each class");
         self.labels.push(label);
         self.logits.extend(logits);
@@ -71,13 +71,13 @@ impl Evaluation {
 
     /// Number of images.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.labels.len()
     }
 
     /// Whether there is no image.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
@@ -86,7 +86,7 @@ impl Evaluation {
     /// # Panics
     /// If there is no image `image`.
     #[must_use]
-    pub fn image(&self, image: usize) -> (usize, &[f32]) {
+    pub(crate) fn image(&self, image: usize) -> (usize, &[f32]) {
         (self.labels[image] as usize, &self.logits[image * self.n_classes..][..self.n_classes])
     }
 
@@ -102,14 +102,14 @@ impl Evaluation {
     ///
     /// # Errors
     /// [`ModelError::NotFinite`].
-    pub fn check_finite(&self) -> Result<(), ModelError> {
+    pub(crate) fn check_finite(&self) -> Result<(), ModelError> {
         let is_finite = self.logits.iter().all(|logit| logit.is_finite());
         if is_finite { Ok(()) } else { Err(ModelError::NotFinite) }
     }
 
     /// The confusion matrix.
     #[must_use]
-    pub fn confusion(&self) -> Confusion {
+    pub(crate) fn confusion(&self) -> Confusion {
         let mut confusion = Confusion::new(self.n_classes);
         for image in 0..self.len() {
             let (label, logits) = self.image(image);
@@ -120,14 +120,14 @@ impl Evaluation {
 
     /// Predicted classes and probabilities, with the logits divided by `temperature`.
     #[must_use]
-    pub fn predictions(&self, temperature: f64) -> Predictions {
+    pub(crate) fn predictions(&self, temperature: f64) -> Predictions {
         self.shifted_predictions(temperature, None)
     }
 
     /// The same for another class prior: `log_shift` is added to the logits after the division; see
     /// [`ClassPriors`](crate::model::class_priors::ClassPriors).
     #[must_use]
-    pub fn shifted_predictions(&self, temperature: f64, log_shift: Option<&[f64]>) -> Predictions {
+    pub(crate) fn shifted_predictions(&self, temperature: f64, log_shift: Option<&[f64]>) -> Predictions {
         let mut predictions = Predictions::with_capacity(self.n_classes, self.len());
         for (image, &label) in self.labels.iter().enumerate() {
             predictions.add(label, self.shifted_logits(image, temperature, log_shift));
@@ -150,7 +150,7 @@ impl Evaluation {
 
     /// The same images with `log_shift` added to their logits.
     #[must_use]
-    pub fn shifted(mut self, log_shift: Option<&[f64]>) -> Self {
+    pub(crate) fn shifted(mut self, log_shift: Option<&[f64]>) -> Self {
         if let Some(log_shift) = log_shift {
             for logits in self.logits.chunks_exact_mut(log_shift.len()) {
                 logits.iter_mut().zip(log_shift).for_each(|(logit, shift)| *logit += *shift as f32);
@@ -161,7 +161,7 @@ impl Evaluation {
 
     /// The images `chosen`, in order.
     #[must_use]
-    pub fn only(&self, chosen: &[usize]) -> Self {
+    pub(crate) fn only(&self, chosen: &[usize]) -> Self {
         let mut only = Self::new(self.n_classes);
         for &image in chosen {
             let (label, logits) = self.image(image);
@@ -172,7 +172,7 @@ impl Evaluation {
 
     /// Cross-entropy of each image, without weights, smoothing or temperature.
     #[must_use]
-    pub fn losses(&self) -> Vec<f64> {
+    pub(crate) fn losses(&self) -> Vec<f64> {
         let loss = |image| {
             let (label, logits) = self.image(image);
             let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -184,7 +184,7 @@ impl Evaluation {
 
     /// Mean cross-entropy.
     #[must_use]
-    pub fn loss(&self) -> f64 {
+    pub(crate) fn loss(&self) -> f64 {
         self.losses().iter().sum::<f64>() / self.len() as f64
     }
 }

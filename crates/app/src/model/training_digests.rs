@@ -13,7 +13,7 @@ const DIGITS: usize = 16;
 /// The digests of a model's training and validation images, and of those of the model that it started from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct TrainingDigests {
+pub(crate) struct TrainingDigests {
     /// Sorted.
     digests: Vec<u64>,
 }
@@ -21,7 +21,7 @@ pub struct TrainingDigests {
 impl TrainingDigests {
     /// The digests of all images of the sets.
     #[must_use]
-    pub fn of(sets: &[&ImageSet]) -> Self {
+    pub(crate) fn of(sets: &[&ImageSet]) -> Self {
         let set_digests = |set: &&ImageSet| (0..set.len()).map(|index| set.image_digest(index)).collect();
         let mut digests: Vec<u64> = sets.iter().flat_map::<Vec<u64>, _>(set_digests).collect();
         digests.sort_unstable();
@@ -31,7 +31,7 @@ impl TrainingDigests {
 
     /// The training and validation images of either of two models.
     #[must_use]
-    pub fn or(self, other: Self) -> Self {
+    pub(crate) fn or(self, other: Self) -> Self {
         let mut digests = [self.digests, other.digests].concat();
         digests.sort_unstable();
         digests.dedup();
@@ -40,38 +40,38 @@ impl TrainingDigests {
 
     /// Those that are not among the others.
     #[must_use]
-    pub fn without(mut self, others: &Self) -> Self {
+    pub(crate) fn without(mut self, others: &Self) -> Self {
         self.digests.retain(|digest| others.digests.binary_search(digest).is_err());
         self
     }
 
     /// All of them, sorted.
     #[must_use]
-    pub fn as_slice(&self) -> &[u64] {
+    pub(crate) fn as_slice(&self) -> &[u64] {
         &self.digests
     }
 
     /// Whether an image is among them.
     #[must_use]
-    pub fn has(&self, set: &ImageSet, index: usize) -> bool {
+    pub(crate) fn has(&self, set: &ImageSet, index: usize) -> bool {
         self.digests.binary_search(&set.image_digest(index)).is_ok()
     }
 
     /// How many images of a set are among them.
     #[must_use]
-    pub fn count(&self, set: &ImageSet) -> usize {
+    pub(crate) fn count(&self, set: &ImageSet) -> usize {
         (0..set.len()).filter(|&index| self.has(set, index)).count()
     }
 
     /// Whether all images of the sets are among them.
     #[must_use]
-    pub fn have_all(&self, sets: &[&ImageSet]) -> bool {
+    pub(crate) fn have_all(&self, sets: &[&ImageSet]) -> bool {
         Self::of(sets).digests.iter().all(|digest| self.digests.binary_search(digest).is_ok())
     }
 
     /// Whether each of them is an image of one of the sets.
     #[must_use]
-    pub fn are_all_in(&self, sets: &[&ImageSet]) -> bool {
+    pub(crate) fn are_all_in(&self, sets: &[&ImageSet]) -> bool {
         self.clone().without(&Self::of(sets)).digests.is_empty()
     }
 
@@ -79,7 +79,7 @@ impl TrainingDigests {
     ///
     /// # Panics
     /// If `is_leaked` is shorter than the set.
-    pub fn mark_leaked(&self, set: &ImageSet, is_leaked: &mut [bool]) -> usize {
+    pub(crate) fn mark_leaked(&self, set: &ImageSet, is_leaked: &mut [bool]) -> usize {
         let leaked = (0..set.len()).filter(|&index| self.has(set, index));
         leaked.map(|index| is_leaked[index] = true).count()
     }

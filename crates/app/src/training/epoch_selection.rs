@@ -15,7 +15,7 @@ use crate::model::inference::Evaluation;
 
 /// How good an epoch is, and how well that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Score {
+pub(crate) struct Score {
     /// The larger the better.
     pub value: f64,
     /// The standard error of the value.
@@ -25,7 +25,7 @@ pub struct Score {
 impl Select {
     /// The score of an evaluation.
     #[must_use]
-    pub fn score(self, evaluation: &Evaluation) -> Score {
+    pub(crate) fn score(self, evaluation: &Evaluation) -> Score {
         match self {
             Self::Accuracy => accuracy(&evaluation.confusion()),
             Self::BalancedAccuracy => balanced_accuracy(&evaluation.confusion()),
