@@ -226,7 +226,7 @@ fn prediction(explanation: &Explanation<'_>, card: &ModelCard) -> String {
 
 /// The image without a heat map, below the prediction.
 fn prediction_panel(explanation: &Explanation<'_>, card: &ModelCard) -> Panel<'static> {
-    let caption = explanation.reject_reason.map_or("frame: what the model sees", |reason| reason.reason());
+    let caption = explanation.reject_reason.map_or("frame: what the model sees", |reason| reason.in_words());
     Panel { title: prediction(explanation, card), heat: None, caption: caption.to_owned() }
 }
 
@@ -249,7 +249,7 @@ fn show(
         screen.field("explained", &with_probability(explanation.class, explanation, card));
     }
     if let Some(reason) = explanation.reject_reason {
-        screen.field("rejected", reason.reason());
+        screen.field("rejected", reason.in_words());
     }
     screen.field("written", &out.display().to_string());
     screen.result(&ExplainResult {

@@ -68,7 +68,7 @@ fn predict_each(
             class,
             probabilities: predictions.probabilities(image).to_vec(),
             logits: evaluation.image(image).1.to_vec(),
-            reject_reason: reject_reason.map(RejectReason::reason),
+            reject_reason: reject_reason.map(RejectReason::in_words),
         })
         .collect()
 }

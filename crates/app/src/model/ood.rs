@@ -76,7 +76,7 @@ pub(crate) enum RejectReason {
 impl RejectReason {
     /// In words.
     #[must_use]
-    pub(crate) fn reason(self) -> &'static str {
+    pub(crate) fn in_words(self) -> &'static str {
         match self {
             Self::Distance => "unlike the images that the model was trained on",
             Self::Colour => "in colour, and the model was trained on grey images",

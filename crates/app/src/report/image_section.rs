@@ -128,7 +128,7 @@ fn test_image(
     };
     let text = html! {
         @if let Some(reason) = reject_reason {
-            p { strong { "rejected" } ": " (reason.reason()) }
+            p { strong { "rejected" } ": " (reason.in_words()) }
             p.soft { "true class " (input.data.class_names[truth]) "; highest score: " (with_probability(predicted)) }
         } @else {
             p { "predicted " strong { (with_probability(predicted)) }
