@@ -1,4 +1,4 @@
-//! One epoch: a pass over the training set, step by step.
+//! The trainer of a run: takes its steps epoch by epoch, and those of a range test.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -113,20 +113,6 @@ impl EpochProgress {
     pub(crate) fn accuracy(&self) -> f64 {
         self.n_correct as f64 / self.n_images as f64
     }
-}
-
-/// Adam's first coefficient in a range test: its default (Kingma & Ba 2015).
-const RANGE_BETA1: f64 = 0.9;
-
-/// One step of a range test.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RangeStep {
-    /// From 0.
-    pub step: usize,
-    /// Learning rate.
-    pub lr: f64,
-    /// Loss before the step.
-    pub loss: f32,
 }
 
 impl Trainer {
@@ -331,6 +317,30 @@ impl Trainer {
         Ok((training.end(outcome, rates), data_seconds))
     }
 
+    /// Adds the weights after a step to their average.
+    fn update_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.begin_step();
+            self.training.model.for_each_parameter(&mut |parameter| average.update(parameter));
+        }
+    }
+}
+
+/// Adam's first coefficient in a range test: its default (Kingma & Ba 2015).
+const RANGE_BETA1: f64 = 0.9;
+
+/// One step of a range test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RangeStep {
+    /// From 0.
+    pub step: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// Loss before the step.
+    pub loss: f32,
+}
+
+impl Trainer {
     /// Takes up to `steps` steps with learning rates from `rate`, until `on_step` returns false; for
     /// [`lr-find`](crate::commands::lr_find).
     ///
@@ -357,13 +367,5 @@ impl Trainer {
             }
         }
         Ok(())
-    }
-
-    /// Adds the weights after a step to their average.
-    fn update_average(&mut self) {
-        if let Some(average) = &mut self.average {
-            average.begin_step();
-            self.training.model.for_each_parameter(&mut |parameter| average.update(parameter));
-        }
     }
 }
