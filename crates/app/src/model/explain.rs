@@ -224,7 +224,7 @@ fn with_hidden(pixels: ArrayView3<'_, f32>, view: TtaView, squares: &[Square]) -
             for (column, mut pixel) in x.outer_iter_mut().enumerate() {
                 let column = if view.flip { size - 1 - column } else { column };
                 if square.holds(position(row, view.spacing[0]), position(column, view.spacing[1])) {
-                    // Zero is the mean of the training images: the least informative value.
+                    // Zero is the mean that pixels are normalised by: the least informative value.
                     pixel.fill(0.0);
                 }
             }
