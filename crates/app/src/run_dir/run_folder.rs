@@ -20,7 +20,7 @@ pub(super) const LOCK: &str = ".lock";
 const LONGEST_BEGINNING: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often a lock that is taken is tried again.
-const LOOKS: usize = 3;
+const N_RETRIES: usize = 3;
 
 /// A run folder, which exists.
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ impl RunFolder {
         let file = path.join(LOCK);
         let lock = disk::open_lock(&file).map_err(|source| WriteError { path: file.clone(), source })?;
         let mut result = lock.try_lock();
-        for _ in 0..LOOKS {
+        for _ in 0..N_RETRIES {
             // Somebody may only look whether it is in use.
             if !matches!(result, Err(TryLockError::WouldBlock)) {
                 break;
