@@ -145,19 +145,36 @@ pub(crate) struct Tip {
     pub(crate) text: String,
 }
 
-/// A plot of `series` with a caption and a legend; `diagonal` draws the line from corner to corner.
-pub(crate) fn plot(
+/// What is drawn behind the series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guide {
+    None,
+    /// The line from corner to corner.
+    Diagonal,
+}
+
+/// Where a plot is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In a page, which has its style, its caption and its legend.
+    Page,
+    /// In a file of its own, which has them itself.
+    File,
+}
+
+/// A plot of `series` with a caption and a legend.
+pub(super) fn plot(
     caption: &str,
     x: &Axis,
     y: &Axis,
     series: &[Series<'_>],
     tips: &[Tip],
-    diagonal: bool,
+    guide: Guide,
 ) -> Markup {
     html! {
         figure.plot {
             figcaption { (caption) }
-            (svg(caption, [x, y], series, tips, diagonal, false))
+            (svg(caption, [x, y], series, tips, guide, Place::Page))
             @if series.len() > 1 || series.iter().any(|series| !series.name.is_empty()) {
                 p.legend {
                     @for (index, series) in series.iter().enumerate() {
@@ -171,7 +188,7 @@ pub(crate) fn plot(
 
 /// The same as a file of its own, with the caption and the legend inside the SVG.
 pub(crate) fn file(caption: &str, x: &Axis, y: &Axis, series: &[Series<'_>], tips: &[Tip]) -> String {
-    svg(caption, [x, y], series, tips, false, true).into_string()
+    svg(caption, [x, y], series, tips, Guide::None, Place::File).into_string()
 }
 
 fn svg(
@@ -179,9 +196,10 @@ fn svg(
     [x, y]: [&Axis; 2],
     series: &[Series<'_>],
     tips: &[Tip],
-    diagonal: bool,
-    is_file: bool,
+    guide: Guide,
+    place: Place,
 ) -> Markup {
+    let is_file = place == Place::File;
     let at_x = |value: f64| LEFT + x.position(value) * (RIGHT - LEFT);
     let at_y = |value: f64| BOTTOM - y.position(value) * (BOTTOM - TOP);
     let path = |points: &[[f64; 2]]| {
@@ -206,7 +224,7 @@ fn svg(
             text.label x=(f64::midpoint(LEFT, RIGHT)) y=(HEIGHT - 6.0) text-anchor="middle" { (x.label) }
             text.label x="0" y="0" text-anchor="middle"
                 transform=(format!("translate(11 {}) rotate(-90)", f64::midpoint(TOP, BOTTOM))) { (y.label) }
-            @if diagonal {
+            @if guide == Guide::Diagonal {
                 line.diagonal x1=(LEFT) y1=(BOTTOM) x2=(RIGHT) y2=(TOP) {}
             }
             @for (index, series) in series.iter().enumerate() {
@@ -315,7 +333,9 @@ mod tests {
             assert!(y.parse::<f64>().is_ok_and(|y| (-50.0 + 11.0..TOP).contains(&y)), "{label} at {y}");
         }
         assert!(svg.contains("viewBox=\"0 -50 380 300\""), "{svg}");
-        assert!(plot("", &axis, &axis, &[], &[], false).into_string().contains("viewBox=\"0 0 380 250\""));
+        assert!(
+            plot("", &axis, &axis, &[], &[], Guide::None).into_string().contains("viewBox=\"0 0 380 250\"")
+        );
     }
 
     #[test]
@@ -327,7 +347,7 @@ mod tests {
             style: SeriesStyle::Line,
         };
         let tips = [Tip { x: 0.0, text: "first\nline".into() }, Tip { x: 2.0, text: "last".into() }];
-        let svg = plot("caption", &axis, &axis, &[series], &tips, true).into_string();
+        let svg = plot("caption", &axis, &axis, &[series], &tips, Guide::Diagonal).into_string();
         assert!(svg.contains("points=\"56.0,210.0 213.0,12.0\""), "{svg}");
         assert!(svg.contains("a &lt;b&gt;") && svg.matches("class=\"tip\"").count() == 2);
         assert_eq!([number(0.5), number(-0.0), number(20.0), number(0.001)], ["0.5", "0", "20", "0.001"]);

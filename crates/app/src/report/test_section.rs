@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::input::{MANY_CLASSES, ReportInput};
 use super::metric_tables::{confusion_table, metric_tables};
-use super::plot::{Axis, Series, SeriesStyle, Tip, plot};
+use super::plot::{Axis, Guide, Series, SeriesStyle, Tip, plot};
 use crate::metrics::Scorer;
 use crate::model::temperature_limits::is_at_limit;
 use crate::terminal::screen::counted;
@@ -65,7 +65,7 @@ fn roc_plot(names: &[String], scorer: &Scorer<'_>) -> Markup {
         .map(|(name, points)| Series { name, points: points.clone(), style: SeriesStyle::Line })
         .collect();
     let (x, y) = (unit_axis("false positive rate"), unit_axis("true positive rate"));
-    plot("ROC: each class against the rest", &x, &y, &series, &roc_tips(&series), true)
+    plot("ROC: each class against the rest", &x, &y, &series, &roc_tips(&series), Guide::Diagonal)
 }
 
 /// The true positive rate of every curve, at evenly spaced false positive rates.
@@ -98,7 +98,14 @@ fn reliability_plot(scorer: &Scorer<'_>) -> Markup {
     // No line between the dots: a bin of few images would bend it by chance.
     let series = Series { name: "", points, style: SeriesStyle::Dots };
     let (x, y) = (unit_axis("predicted probability"), unit_axis("observed accuracy"));
-    plot("Reliability: predicted probability and observed accuracy", &x, &y, &[series], &tips, true)
+    plot(
+        "Reliability: predicted probability and observed accuracy",
+        &x,
+        &y,
+        &[series],
+        &tips,
+        Guide::Diagonal,
+    )
 }
 
 fn unit_axis(label: &'static str) -> Axis {

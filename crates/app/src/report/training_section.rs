@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use roentgen_optim::OneCycle;
 
 use super::input::{ReportInput, sentence};
-use super::plot::{Axis, Scale, Series, SeriesStyle, Tip, plot};
+use super::plot::{Axis, Guide, Scale, Series, SeriesStyle, Tip, plot};
 use crate::run_dir::records::LogLine;
 use crate::terminal::screen::{counted, thousands};
 
@@ -36,7 +36,7 @@ pub(crate) fn loss_plot(log: &[LogLine], epochs: usize) -> Markup {
     let curves = curves(log, train, val);
     let losses = curves.iter().flat_map(|series| series.points.iter().map(|point| point[1]));
     let axis = Axis::around("loss", Scale::Log, losses);
-    plot("Loss", &epoch_axis(epochs), &axis, &curves, &tips(log, train, val), false)
+    plot("Loss", &epoch_axis(epochs), &axis, &curves, &tips(log, train, val), Guide::None)
 }
 
 /// The accuracy by epoch, of a training of so many epochs.
@@ -44,7 +44,7 @@ pub(crate) fn accuracy_plot(log: &[LogLine], epochs: usize) -> Markup {
     let (train, val) = (|line: &LogLine| Some(line.train_accuracy), |line: &LogLine| line.val_accuracy);
     let curves = curves(log, train, val);
     let axis = Axis::new("accuracy", [0.0, 1.0]);
-    plot("Accuracy", &epoch_axis(epochs), &axis, &curves, &tips(log, train, val), false)
+    plot("Accuracy", &epoch_axis(epochs), &axis, &curves, &tips(log, train, val), Guide::None)
 }
 
 /// The learning rate of the whole schedule, also of the epochs that early stopping left out.
@@ -60,7 +60,14 @@ fn lr_plot(input: &ReportInput<'_>) -> Markup {
     let tips: Vec<Tip> = points.iter().map(tip).collect();
     let lr_axis = Axis::around("learning rate", Scale::Linear, points.iter().map(|point| point[1]));
     let series = Series { name: "", points, style: SeriesStyle::Line };
-    plot("Learning rate", &Axis::new("epoch", [0.0, n_epochs as f64]), &lr_axis, &[series], &tips, false)
+    plot(
+        "Learning rate",
+        &Axis::new("epoch", [0.0, n_epochs as f64]),
+        &lr_axis,
+        &[series],
+        &tips,
+        Guide::None,
+    )
 }
 
 /// From the first to the last epoch; a single epoch still gets an axis with a length.
