@@ -15,7 +15,7 @@ use crate::colour;
 use crate::disk;
 use crate::error::RAISE_LIMIT;
 use crate::file_facts::{FileFacts, Origin};
-use crate::file_format::FileFormat;
+use crate::file_format::{FileFormat, has_image_extension};
 use crate::file_identity::{FileIdentity, Stamp};
 use crate::negatives::BrightnessPattern;
 use crate::options::{Invert, LoadOptions, SizeLimits};
@@ -220,7 +220,8 @@ fn open_named(path: &Path, bytes: &[u8], limits: &SizeLimits) -> Result<OpenedIm
     let opened = open_bytes(bytes, limits)?;
     let extension =
         path.extension().map(|extension| extension.to_string_lossy().into_owned()).unwrap_or_default();
-    let is_misnamed = !extension.is_empty() && !opened.format.has_extension(&extension);
+    // What follows the last dot of a UID names no format.
+    let is_misnamed = has_image_extension(path) && !opened.format.has_extension(&extension);
     Ok(OpenedImage { traits: FileTraits { is_misnamed, ..opened.traits }, ..opened })
 }
 

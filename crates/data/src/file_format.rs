@@ -96,7 +96,7 @@ impl FileFormat {
     /// Whether a file with this extension is expected to be of this format.
     pub(crate) fn has_extension(self, extension: &str) -> bool {
         let usual: &[&str] = match self {
-            Self::Dicom => &["", "dcm", "dicom", "ima"],
+            Self::Dicom => &["dcm", "dicom", "ima"],
             Self::Image(ImageFormat::Png) => &["png"],
             Self::Image(ImageFormat::Jpeg) => &["jpg", "jpeg", "jfif", "jpe"],
             Self::Image(ImageFormat::Gif) => &["gif"],

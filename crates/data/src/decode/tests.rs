@@ -230,9 +230,12 @@ fn the_content_decides_the_format_and_a_wrong_name_is_noted() {
         ("gif", ImageFormat::Gif),
     ];
     for (extension, format) in formats {
-        for (name, is_misnamed) in
-            [(format!("a.{extension}"), false), ("b".to_owned(), false), ("c.dcm".to_owned(), true)]
-        {
+        for (name, is_misnamed) in [
+            (format!("a.{extension}"), false),
+            ("b".to_owned(), false),
+            ("1.2.840.113619".to_owned(), false),
+            ("c.dcm".to_owned(), true),
+        ] {
             let path = dir.path().join(name);
             fs::write(&path, encoded(format)).unwrap();
             let found = decode_file(&path, &LoadOptions::default()).expect("an image");
