@@ -167,6 +167,7 @@ fn other_format(head: &[u8]) -> String {
         [0xFF, 0x0A, ..] | [0x00, 0x00, 0x00, 0x0C, b'J', b'X', b'L', ..] => {
             "JPEG XL; convert it with `djxl IN OUT.png`"
         }
+        [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..] => "a BigTIFF; convert it with `magick IN OUT.png`",
         [b'%', b'P', b'D', b'F', ..] => "PDF; export its images as png",
         [b'P', b'K', 3, 4, ..] => "a zip archive; unpack it",
         [0x1F, 0x8B, ..] => "a gzip archive; unpack it",
@@ -193,6 +194,8 @@ mod tests {
         for (head, name) in [
             (&b"\0\0\0\x18ftypheic"[..], "HEIC"),
             (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
+            (b"II+\0\x08\0\0\0", "BigTIFF"),
+            (b"MM\0+\0\x08\0\0", "BigTIFF"),
             (b"%PDF-1.7", "PDF"),
             (b"hello", "no known image format"),
             (b"BM/films/1.png\nBM/films/2.png\n", "no known image format"),
