@@ -81,7 +81,7 @@ pub fn for_each_line<E: From<ReadFileError>>(
     mut each: impl FnMut(&str) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut reader = BufReader::with_capacity(READ_BYTES, open(path, limit)?);
-    let mut line = Vec::new();
+    let (mut line, mut n_read) = (Vec::new(), 0);
     loop {
         line.clear();
         // `Take` of a buffered reader is one, too.
@@ -91,6 +91,10 @@ pub fn for_each_line<E: From<ReadFileError>>(
             0 => return Ok(()),
             bytes if bytes > line_limit => Err(ReadFileError::LongLine { limit: line_limit })?,
             _ => {}
+        }
+        n_read += n_bytes;
+        if n_read > limit {
+            Err(ReadFileError::TooLarge { bytes: n_read, limit })?;
         }
         let text = str::from_utf8(&line).map_err(|_| ReadFileError::NotUtf8)?;
         each(text.trim_end_matches(['\r', '\n']))?;
@@ -181,6 +185,16 @@ mod tests {
         assert!(matches!(read(1 << 41, 1 << 20), Err(ReadFileError::LongLine { .. })));
         fs::write(&path, b"one\n\xff\n").unwrap();
         assert!(matches!(read(9, 9), Err(ReadFileError::NotUtf8)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_with_more_bytes_than_its_size_is_read_up_to_the_limit_at_most() {
+        // Files of the system show no size.
+        let path = Path::new("/proc/self/status");
+        assert!(matches!(read_file(path, 30), Err(ReadFileError::TooLarge { bytes: 31, limit: 30 })));
+        let lines = for_each_line(path, 30, 1 << 20, |_| Ok::<_, ReadFileError>(()));
+        assert!(matches!(lines, Err(ReadFileError::TooLarge { bytes: 31, limit: 30 })));
     }
 
     #[cfg(unix)]
