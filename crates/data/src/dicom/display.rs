@@ -64,7 +64,7 @@ fn display_table(
         }
         _ => robust_range(&values, &counts(), |sample| padding.contains(stored(sample))),
     };
-    let interest = Interest::of(object, layout, range);
+    let interest = Interest::of(object, modality.is_signed(layout), range);
     let is_inverse = text(object, tags::PRESENTATION_LUT_SHAPE).as_deref() == Some("INVERSE");
     let is_inverted = is_inverse || layout.photometric == Photometric::Monochrome1;
     let shade = |(sample, &value): (usize, &f64)| {
@@ -162,9 +162,8 @@ enum WindowFunction {
 }
 
 impl Interest {
-    /// `range` is called where the file names neither table nor window.
-    fn of(object: &InMemDicomObject, layout: &PixelLayout, range: impl FnOnce() -> (f64, f64)) -> Self {
-        let is_signed = Modality::of(object, layout).is_signed(layout);
+    /// `is_signed` is how the first value of a table is read; `range` is called where the file names neither table nor window.
+    fn of(object: &InMemDicomObject, is_signed: bool, range: impl FnOnce() -> (f64, f64)) -> Self {
         if let Some(table) =
             items(object, tags::VOILUT_SEQUENCE).first().and_then(|item| Table::of(item, is_signed))
         {
