@@ -125,8 +125,9 @@ impl PhantomOptions {
     }
 }
 
-/// Generates the phantom set in memory: the same data set as with [`write_phantom`] and
-/// [`load_dataset`](crate::load_dataset).
+/// Generates the phantom set in memory: the same images and labels as with [`write_phantom`] and
+/// [`load_dataset`](crate::load_dataset). [`Dataset::fingerprint`] and [`Dataset::pattern`] differ, and duplicates are not
+/// searched for.
 ///
 /// # Errors
 /// [`DataError::OutOfRange`] or [`DataError::ResizeBelowCrop`] for numbers outside their range.
