@@ -222,7 +222,8 @@ mod tests {
         let mut bytes = Cursor::new(Vec::new());
         long.write_to(&mut bytes, ImageFormat::Png).expect("an image");
         let source = ImageSource::Bytes { name: "long.jpg".to_owned(), bytes: bytes.into_inner() };
-        let notes = load_files(&[source], 1, &LoadOptions::default(), &silent).notes;
+        let options = LoadOptions::default();
+        let notes = load_files(&[source], 1, &options, &silent).counts.notes(&options);
         assert!(notes.iter().all(|note| note.text.starts_with("1 of 1 images")), "{notes:?}");
         let of_one: Vec<&str> = notes.iter().filter_map(|note| note.of_one).collect();
         let words = ["opacity", "much longer", "smaller"];

@@ -101,9 +101,7 @@ pub struct LoadedFiles {
     pub images: ImageSet,
     /// For each source the index of its image, or the reason why it cannot be used.
     pub by_source: Vec<Result<usize, String>>,
-    /// What is unusual in the files.
-    pub notes: Vec<FileNote>,
-    /// The same in numbers, to which those of further files can be added.
+    /// What is unusual in the files; the numbers of further files can be added.
     pub counts: FileCounts,
 }
 
@@ -164,8 +162,7 @@ pub fn load_files(
             entries.len() - 1
         }));
     }
-    let notes = counts.notes(options);
-    LoadedFiles { images: ImageSet::pack(channels, entries), by_source, notes, counts }
+    LoadedFiles { images: ImageSet::pack(channels, entries), by_source, counts }
 }
 
 /// Whether the bytes begin like a file of an image format that is read.

@@ -79,7 +79,8 @@ fn films_of_twelve_bits_give_what_eight_bits_give() {
         let options = LoadOptions { sample_bits, ..LoadOptions::default() };
         let found = load_files(&[ImageSource::File(path.clone())], 1, &options, &silent);
         assert!(largest_difference(&found.images.image(0).pixels, &eight.train.image(0).pixels) <= 1);
-        assert!(found.notes[0].text.contains("use only 12"), "{:?}", found.notes);
+        let notes = found.counts.notes(&options);
+        assert!(notes[0].text.contains("use only 12"), "{notes:?}");
     }
 }
 
@@ -128,8 +129,9 @@ fn a_light_film_whose_zero_is_white_is_inverted_within_the_bits_of_the_training_
         let [least, most] = [pixels.iter().min(), pixels.iter().max()].map(|value| *value.expect("pixels"));
         assert!(range.contains(&least) && most > 250, "{fit:?}, {sample_bits:?}: {least} to {most}");
         let said = "1 of 1 images with samples of 16 bits are light";
-        let is_light = found.notes.iter().any(|note| note.text.contains(said));
-        assert_eq!(is_light, sample_bits.is_some(), "{:?}", found.notes);
+        let notes = found.counts.notes(&options);
+        let is_light = notes.iter().any(|note| note.text.contains(said));
+        assert_eq!(is_light, sample_bits.is_some(), "{notes:?}");
         let film = ImageSource::from(&*path).open(&options).unwrap().to_luma16();
         assert_eq!(film.pixels().map(|pixel| pixel.0[0] >> 8).min() >= Some(190), sample_bits.is_some());
     }
@@ -158,7 +160,8 @@ fn a_class_of_negatives_is_found_and_inverted() {
         LoadOptions { pattern: inverted.pattern.clone(), invert: Invert::Auto, ..LoadOptions::default() };
     let one = load_files(&[ImageSource::File(negatives[0].clone())], 1, &options, &silent);
     assert!(largest_difference(&one.images.image(0).pixels, &expected.train.image(0).pixels) <= 1);
-    assert!(one.notes.iter().any(|note| note.text.contains("they are inverted")), "{:?}", one.notes);
+    let notes = one.counts.notes(&options);
+    assert!(notes.iter().any(|note| note.text.contains("they are inverted")), "{notes:?}");
 }
 
 #[test]
@@ -212,7 +215,8 @@ fn files_whose_second_half_is_zeros_are_counted() {
     for (name, rows) in [("half.bmp", 0..24), ("half.tif", 24..48)] {
         let path = folder.path().join(name);
         film.save(&path).unwrap();
-        let notes = || load_files(&[path.as_path().into()], 1, &LoadOptions::default(), &silent).notes;
+        let options = LoadOptions::default();
+        let notes = || load_files(&[path.as_path().into()], 1, &options, &silent).counts.notes(&options);
         assert!(!notes().iter().any(|note| note.text.contains("incomplete")), "{:?}", notes());
         let mut bytes = fs::read(&path).unwrap();
         for row in rows {

@@ -106,9 +106,9 @@ impl<'a> ExplainedImage<'a> {
         let card = &model.card;
         let options = card.image_options();
         let image = source.open(&options)?.to_rgb8();
-        let LoadedFiles { images, mut by_source, notes, .. } = card.read_images(std::slice::from_ref(source));
+        let LoadedFiles { images, mut by_source, counts } = card.read_images(std::slice::from_ref(source));
         by_source.remove(0)?;
-        let notes = notes.iter().filter_map(|note| note.of_one).collect();
+        let notes = counts.notes(&options).iter().filter_map(|note| note.of_one).collect();
         let explanation = Explanation::new(model, &images, 0, class);
         let small = images.image(0);
         let small_size = (small.width, small.height);

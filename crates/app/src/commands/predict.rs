@@ -245,7 +245,7 @@ pub(crate) fn predict_files(
     sources: &[ImageSource],
     summary: &mut BatchSummary,
 ) -> PredictedFiles {
-    let LoadedFiles { images, by_source, counts, .. } = model.card.read_images(sources);
+    let LoadedFiles { images, by_source, counts } = model.card.read_images(sources);
     let predictions = predict_images(model, &images, summary);
     let n_trained = model.card.fitted_digests().count(&images);
     let of_each = sources.iter().map(ImageSource::name).zip(by_source);

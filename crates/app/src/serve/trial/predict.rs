@@ -76,9 +76,9 @@ pub(super) async fn predict(
     let read =
         |loaded: Arc<LoadedModel>, source: ImageSource| (loaded.model.card.read_images(&[source]), loaded);
     let (files, loaded) = read_image(&site, &run, of_page, name.clone(), request, read).await?;
-    let LoadedFiles { images: image, mut by_source, notes, .. } = files;
-    let notes: Vec<&str> = notes.iter().filter_map(|note| note.of_one).collect();
+    let LoadedFiles { images: image, mut by_source, counts } = files;
     let card = &loaded.model.card;
+    let notes = counts.notes(&card.image_options()).iter().filter_map(|note| note.of_one).collect();
     let class_names = &card.class_names;
     let caution = card.medical.then_some(MEDICAL_CAUTION.trim_end());
     if let Some(Err(reason)) = by_source.pop() {
