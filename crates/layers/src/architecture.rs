@@ -15,8 +15,11 @@ pub const RESNET9: &[BlockSpec] = &[
     Residual { name: "res2" },
 ];
 
+/// The name of the linear layer of every network, the prefix of the names of its tensors.
+pub const CLASSIFIER: &str = "classifier";
+
 /// The names of the layers that follow the blocks in every network: global max pool, dropout, linear layer.
-pub(crate) const HEAD: [&str; 3] = ["pool", "dropout", "classifier"];
+pub(crate) const HEAD: [&str; 3] = ["pool", "dropout", CLASSIFIER];
 
 /// One line of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView3};
 
-use crate::ResNet;
+use crate::{CLASSIFIER, ResNet};
 
 /// Grad-CAM (Selvaraju et al. 2017) at the last convolution: the positive part of the weighted sum of its channels. The
 /// weight of a channel is the gradient of the logit of the class, averaged over the pixels of the channel.
@@ -35,9 +35,9 @@ impl ResNet {
     /// If the feature map is not of this network, or there is no class `class`.
     #[must_use]
     pub fn grad_cam(&self, feature_map: ArrayView3<'_, f32>, class: usize) -> Array2<f32> {
-        let mut heat = None;
+        let (weight, mut heat) = (format!("{CLASSIFIER}.weight"), None);
         self.for_each_parameter(&mut |parameter| {
-            if parameter.name == "classifier.weight" {
+            if parameter.name == weight {
                 heat = Some(grad_cam(feature_map, &parameter.value, class));
             }
         });

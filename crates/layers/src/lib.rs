@@ -46,7 +46,7 @@ mod sequential;
 mod workspace;
 
 pub use activation::reshape;
-pub use architecture::{Architecture, BlockSpec, ConvSpec, RESNET9};
+pub use architecture::{Architecture, BlockSpec, CLASSIFIER, ConvSpec, RESNET9};
 pub use conv_block::ConvBlock;
 pub use dropout::Dropout;
 pub use global_max_pool2d::GlobalMaxPool2d;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use roentgen_data::TtaConfig;
-use roentgen_layers::{Architecture, ConvSpec};
+use roentgen_layers::{Architecture, CLASSIFIER, ConvSpec};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -57,7 +57,7 @@ pub(crate) fn layers(architecture: &Architecture, size: usize) -> Vec<LayerSize>
         multiply_adds,
     };
     rows.push(of("pool", features, 0, 0));
-    rows.push(of("classifier", n_classes, architecture.n_classifier_parameters(), features * n_classes));
+    rows.push(of(CLASSIFIER, n_classes, architecture.n_classifier_parameters(), features * n_classes));
     rows
 }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use roentgen_data::{disk, read_file};
-use roentgen_layers::{Architecture, RESNET9, ResNet, ResNet9Config};
+use roentgen_layers::{Architecture, CLASSIFIER, RESNET9, ResNet, ResNet9Config};
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
@@ -158,7 +158,8 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Model, String> {
     // These two tensors show all sizes: a card that does not fit them must not make us allocate memory.
     let ResNet9Config { c_in, n_classes, width, .. } = card.config();
     expect_shape(&tensors, "conv1.0.weight", &[width, c_in, 3, 3])?;
-    expect_shape(&tensors, "classifier.weight", &[n_classes, card.config().architecture().n_features()])?;
+    let n_features = card.config().architecture().n_features();
+    expect_shape(&tensors, &format!("{CLASSIFIER}.weight"), &[n_classes, n_features])?;
 
     let mut network = ResNet::zeros(card.config().architecture());
     set_weights(&mut network, &tensors, "", |_| true)?;
@@ -220,9 +221,10 @@ fn card_of(bytes: &[u8]) -> Result<Option<ModelCard>, String> {
 /// Sets all weights; those of the classifier only if the file has as many classes, which is returned.
 fn set_initial_weights(model: &mut ResNet, tensors: &SafeTensors<'_>, prefix: &str) -> Result<bool, String> {
     torch_file::reject_half_precision(tensors)?;
-    let bias = tensors.tensor(&format!("{prefix}classifier.bias")).map_err(not_whole)?;
+    let bias = tensors.tensor(&format!("{prefix}{CLASSIFIER}.bias")).map_err(not_whole)?;
     let with_classifier = bias.shape() == [model.architecture().n_classes];
-    set_weights(model, tensors, prefix, |name| with_classifier || !name.starts_with("classifier."))?;
+    let of_classifier = format!("{CLASSIFIER}.");
+    set_weights(model, tensors, prefix, |name| with_classifier || !name.starts_with(&of_classifier))?;
     Ok(with_classifier)
 }
 

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use ndarray::Array2;
 use prost::Message;
 use roentgen_data::{TtaConfig, TtaView};
-use roentgen_layers::{Architecture, BlockSpec, ResNet};
+use roentgen_layers::{Architecture, BlockSpec, CLASSIFIER, ResNet};
 use roentgen_tensor::batch_norm::EPS;
 
 use crate::config::{FitChoice, InvertChoice};
@@ -205,9 +205,9 @@ impl Graph<'_> {
             self.constant(&format!("{block}.weight"), &filter.shape, &folded);
             self.constant(&format!("{block}.bias"), &bias.shape, &biases);
         }
-        for name in ["classifier.weight", "classifier.bias"] {
-            let Tensor { shape, values, .. } = &tensors[name];
-            self.constant(name, shape, values);
+        for name in classifier_tensors() {
+            let Tensor { shape, values, .. } = &tensors[&name];
+            self.constant(&name, shape, values);
         }
     }
 
@@ -222,12 +222,8 @@ impl Graph<'_> {
         }
         self.node("GlobalMaxPool", &[&x], "pool", &[]);
         self.node("Flatten", &["pool"], "features", &[integer("axis", 1)]);
-        self.node(
-            "Gemm",
-            &["features", "classifier.weight", "classifier.bias"],
-            output,
-            &[integer("transB", 1)],
-        );
+        let [weight, bias] = classifier_tensors();
+        self.node("Gemm", &["features", &weight, &bias], output, &[integer("transB", 1)]);
     }
 
     fn residual(&mut self, x: &str, name: &str) -> String {
@@ -252,6 +248,11 @@ impl Graph<'_> {
         self.node("MaxPool", &[&relu], &pool, &attributes);
         pool
     }
+}
+
+/// The names of the tensors of the classifier.
+fn classifier_tensors() -> [String; 2] {
+    ["weight", "bias"].map(|tensor| format!("{CLASSIFIER}.{tensor}"))
 }
 
 /// A tensor of floats with any number of rows.

@@ -1,9 +1,8 @@
 //! Weights that PyTorch wrote: what of them is read, and how to convert the rest.
 
+use roentgen_layers::CLASSIFIER;
 use safetensors::{Dtype, SafeTensors};
 
-/// The tensor by which the prefix of all names is found.
-const LAST_BIAS: &str = "classifier.bias";
 /// How a zip archive begins, which `torch.save` writes.
 const ZIP: &[u8] = b"PK\x03\x04";
 /// How a pickled object begins, which older versions wrote.
@@ -44,18 +43,18 @@ pub(super) fn reject_half_precision(tensors: &SafeTensors<'_>) -> Result<(), Str
 /// # Errors
 /// If there is no last bias, or several that could be it.
 pub(super) fn prefix_of(tensors: &SafeTensors<'_>) -> Result<String, String> {
-    let names = tensors.names();
-    if names.contains(&LAST_BIAS) {
+    let (names, last_bias) = (tensors.names(), format!("{CLASSIFIER}.bias"));
+    if names.contains(&&*last_bias) {
         return Ok(String::new());
     }
     let mut prefixes =
-        names.iter().filter_map(|name| name.strip_suffix(LAST_BIAS)).filter(|prefix| prefix.ends_with('.'));
+        names.iter().filter_map(|name| name.strip_suffix(&*last_bias)).filter(|prefix| prefix.ends_with('.'));
     match (prefixes.next(), prefixes.next()) {
         (Some(prefix), None) => Ok(prefix.to_owned()),
         (Some(first), Some(second)) => {
             Err(format!("it has two models, {first}* and {second}*; save one of them"))
         }
-        (None, _) => Err(format!("it has no tensor {LAST_BIAS}")),
+        (None, _) => Err(format!("it has no tensor {last_bias}")),
     }
 }
 
