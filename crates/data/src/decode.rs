@@ -15,7 +15,7 @@ use crate::colour;
 use crate::disk;
 use crate::error::RAISE_LIMIT;
 use crate::file_facts::{FileFacts, Origin};
-use crate::file_format::{FileFormat, has_image_extension};
+use crate::file_format::{FileFormat, format_by_name};
 use crate::file_identity::{FileIdentity, Stamp};
 use crate::negatives::BrightnessPattern;
 use crate::options::{Invert, LoadOptions, SizeLimits};
@@ -218,10 +218,7 @@ pub(crate) fn open_file(path: &Path, limits: &SizeLimits) -> Result<OpenedImage,
 /// Decodes the bytes of the file `path`.
 fn open_named(path: &Path, bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable> {
     let opened = open_bytes(bytes, limits)?;
-    let extension =
-        path.extension().map(|extension| extension.to_string_lossy().into_owned()).unwrap_or_default();
-    // What follows the last dot of a UID names no format.
-    let is_misnamed = has_image_extension(path) && !opened.format.has_extension(&extension);
+    let is_misnamed = format_by_name(path).is_some_and(|(format, _)| format != opened.format);
     Ok(OpenedImage { traits: FileTraits { is_misnamed, ..opened.traits }, ..opened })
 }
 

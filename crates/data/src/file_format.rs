@@ -46,6 +46,16 @@ pub(crate) enum FileFormat {
 }
 
 impl FileFormat {
+    const ALL: [Self; 7] = [
+        Self::Dicom,
+        Self::Image(ImageFormat::Png),
+        Self::Image(ImageFormat::Jpeg),
+        Self::Image(ImageFormat::Gif),
+        Self::Image(ImageFormat::WebP),
+        Self::Image(ImageFormat::Bmp),
+        Self::Image(ImageFormat::Tiff),
+    ];
+
     /// The format of a file that begins with `head`.
     ///
     /// # Errors
@@ -82,20 +92,12 @@ impl FileFormat {
 
     /// The extension of a new file.
     pub(crate) fn extension(self) -> &'static str {
-        match self {
-            Self::Dicom => "dcm",
-            Self::Image(ImageFormat::Png) => "png",
-            Self::Image(ImageFormat::Jpeg) => "jpg",
-            Self::Image(ImageFormat::Gif) => "gif",
-            Self::Image(ImageFormat::WebP) => "webp",
-            Self::Image(ImageFormat::Bmp) => "bmp",
-            Self::Image(_) => "tif",
-        }
+        self.extensions()[0]
     }
 
-    /// Whether a file with this extension is expected to be of this format.
-    pub(crate) fn has_extension(self, extension: &str) -> bool {
-        let usual: &[&str] = match self {
+    /// The usual extensions, in lower case.
+    fn extensions(self) -> &'static [&'static str] {
+        match self {
             Self::Dicom => &["dcm", "dicom", "ima"],
             Self::Image(ImageFormat::Png) => &["png"],
             Self::Image(ImageFormat::Jpeg) => &["jpg", "jpeg", "jfif", "jpe"],
@@ -103,8 +105,7 @@ impl FileFormat {
             Self::Image(ImageFormat::WebP) => &["webp"],
             Self::Image(ImageFormat::Bmp) => &["bmp", "dib"],
             Self::Image(_) => &["tif", "tiff"],
-        };
-        usual.iter().any(|usual| extension.eq_ignore_ascii_case(usual))
+        }
     }
 }
 
@@ -115,12 +116,13 @@ fn is_bmp(head: &[u8]) -> bool {
     matches!(size, Some(12 | 16 | 40 | 52 | 56 | 64 | 108 | 124))
 }
 
-/// Whether the extension of a file names a format.
-pub(crate) fn has_image_extension(path: &Path) -> bool {
-    matches!(
-        extension_of(path).as_str(),
-        "png" | "jpg" | "jpeg" | "jfif" | "jpe" | "bmp" | "tif" | "tiff" | "webp" | "gif" | "dcm" | "dicom"
-    )
+/// The format that the extension of a file names, and the extension in lower case.
+pub(crate) fn format_by_name(path: &Path) -> Option<(FileFormat, &'static str)> {
+    let extension = extension_of(path);
+    FileFormat::ALL.into_iter().find_map(|format| {
+        let extension = format.extensions().iter().find(|&&usual| usual == extension)?;
+        Some((format, *extension))
+    })
 }
 
 fn extension_of(path: &Path) -> String {
@@ -129,7 +131,7 @@ fn extension_of(path: &Path) -> String {
 
 /// Whether a file is an image to read: by its extension where that names a format, else by its content.
 pub(crate) fn is_image_file(path: &Path) -> bool {
-    has_image_extension(path)
+    format_by_name(path).is_some()
         || !OTHER_EXTENSIONS.contains(&extension_of(path).as_str())
             && head_of(path).is_some_and(|head| FileFormat::of_content(&head).is_ok())
 }

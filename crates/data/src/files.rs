@@ -13,7 +13,7 @@ use crate::decode::{Decoded, OpenedImage, Unusable, decode_bytes, decode_file, o
 use crate::digest::ImageDigest;
 use crate::disk;
 use crate::error::DataError;
-use crate::file_format::{FileFormat, has_image_extension, is_image_file};
+use crate::file_format::{FileFormat, format_by_name, is_image_file};
 use crate::file_notes::{FileNote, KindCounts};
 use crate::image_file::ImageFile;
 use crate::image_set::{Entry, ImageSet};
@@ -174,7 +174,7 @@ pub fn is_image(bytes: &[u8]) -> bool {
 /// Whether a file is named as an image; it is not opened.
 #[must_use]
 pub fn is_image_name(path: &Path) -> bool {
-    has_image_extension(path)
+    format_by_name(path).is_some()
 }
 
 /// The extension of the image format that the bytes begin like.

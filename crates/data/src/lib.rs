@@ -144,7 +144,7 @@ pub use read_file::{ReadFileError, for_each_line, read_file, read_text_file};
 pub use sampler::{Sample, Sampler};
 pub use small_image::{Fit, visible_region};
 pub use source::arrays::ArrayImages;
-pub use source::is_data_file;
+pub use source::{is_data_file, is_table};
 pub use subset::Subset;
 pub use system_entries::is_system_entry;
 pub use team::{Alone, Team};

@@ -1,10 +1,11 @@
 //! Numbers in the place of names: of images, files and patients. The names of classes stay, they are what a model predicts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::dataset::{Dataset, Pseudonym};
 use crate::error::BadFile;
+use crate::file_format::format_by_name;
 use crate::leakage::ImageLocation;
 
 /// Names in their order, each with its number.
@@ -81,10 +82,6 @@ impl Dataset {
 }
 
 /// The extension of an image file, and nothing else.
-fn extension(name: &str) -> &'static str {
-    let lower = name.to_lowercase();
-    [".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm"]
-        .into_iter()
-        .find(|extension| lower.ends_with(extension))
-        .unwrap_or_default()
+fn extension(name: &str) -> String {
+    format_by_name(Path::new(name)).map(|(_, extension)| format!(".{extension}")).unwrap_or_default()
 }

@@ -55,6 +55,13 @@ pub fn is_data_file(path: &Path) -> bool {
     !path.is_dir() && SOURCES.iter().any(|source| source.recognises(path))
 }
 
+/// Whether a file is a table of images, by its name.
+#[must_use]
+pub fn is_table(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    path.is_file() && ["csv", "tsv"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
 /// Lists the data at `path`, whatever their format.
 ///
 /// # Errors

@@ -48,6 +48,10 @@ fn the_file_of_an_image_is_found_also_by_its_pseudonym() {
     let dir = tempfile::tempdir().unwrap();
     save_images(dir.path(), "only/train/a", 3);
     save_images(dir.path(), "only/train/b/nested", 3);
+    for number in 0..3 {
+        let png = dir.path().join(format!("only/train/a/{number:02}.png"));
+        fs::rename(&png, png.with_extension("JFIF")).unwrap();
+    }
     let mut data = load(dir.path()).unwrap();
     let files =
         |data: &Dataset| (0..data.train.len()).map(|i| data.train.file(i).unwrap()).collect::<Vec<_>>();
@@ -55,6 +59,7 @@ fn the_file_of_an_image_is_found_also_by_its_pseudonym() {
     assert!(before.iter().all(|file| file.is_file() && file.starts_with(dir.path())), "{before:?}");
     data.pseudonymise();
     assert!(names(&data.train).iter().all(|name| name.starts_with("image ")));
+    assert!(names(&data.train).iter().any(|name| name.ends_with(".jfif")));
     assert_eq!(files(&data), before);
 }
 

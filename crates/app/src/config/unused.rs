@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use roentgen_data::is_table;
+
 use super::error::ConfigError;
 use super::setting::Setting;
 use super::settings::{self, TrainConfig};
@@ -38,12 +40,8 @@ impl TrainConfig {
     /// # Errors
     /// [`ConfigError::Conflict`].
     pub(crate) fn check_columns(&self, data: &[Option<&Path>]) -> Result<(), ConfigError> {
-        let is_table = |path: &Path| {
-            let extension = path.extension().unwrap_or_default();
-            // Of a path that does not exist, that is the error.
-            ["csv", "tsv"].iter().any(|known| extension.eq_ignore_ascii_case(known)) || !path.exists()
-        };
-        if data.iter().flatten().any(|path| is_table(path)) {
+        // Of a path that does not exist, that is the error.
+        if data.iter().flatten().any(|path| is_table(path) || !path.exists()) {
             return Ok(());
         }
         self.given_of(TABLE).map_or(Ok(()), |setting| {
@@ -90,5 +88,16 @@ mod tests {
             let error = config.check_used().expect_err(name).to_string();
             assert!(error.starts_with(&format!("--{name} cannot be used with the phantom films")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_named_like_a_table_has_no_columns() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join("films.csv");
+        std::fs::create_dir(&folder).expect("a folder");
+        let mut config = TrainConfig::default();
+        settings::named(TABLE[0]).and_then(|setting| setting.set_text("file", &mut config)).expect("a value");
+        let error = config.check_columns(&[Some(&*folder)]).expect_err("it is no table").to_string();
+        assert!(error.contains("images without a table"), "{error}");
     }
 }

@@ -41,10 +41,7 @@ impl Source for Manifest {
     }
 
     fn recognises(&self, path: &Path) -> bool {
-        let is_named = |extension: &std::ffi::OsStr| {
-            ["csv", "tsv"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-        };
-        path.is_file() && path.extension().is_some_and(is_named)
+        super::is_table(path)
     }
 
     fn list(&self, path: &Path, usage: Usage<'_>, options: &LoadOptions) -> Result<Listing, DataError> {

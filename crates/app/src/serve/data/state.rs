@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::StatusCode;
-use roentgen_data::disk;
+use roentgen_data::{disk, is_table};
 
 use crate::serve::problem::Problem;
 use crate::terminal::screen::thousands;
@@ -48,12 +48,6 @@ pub(super) fn state_of(path: &Path, runs: &Path) -> Result<blake3::Hash, Problem
         thousands(MAX_FILES)
     );
     Err(Problem::Refused(StatusCode::UNPROCESSABLE_ENTITY, text))
-}
-
-fn is_table(path: &Path) -> bool {
-    let has_extension =
-        |extension: &&str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension));
-    path.is_file() && ["csv", "tsv"].iter().any(has_extension)
 }
 
 fn nanoseconds(time: SystemTime) -> [u8; 16] {
