@@ -75,7 +75,7 @@ fn a_manifest_without_splits_is_split_by_patients() {
 #[test]
 fn each_invalid_manifest_is_rejected_with_its_line() {
     let good = rows(|number| format!("films/{number}.png,{}", class(number)));
-    let cases: [(&str, &str); 29] = [
+    let cases: [(&str, &str); 30] = [
         (
             "path,label,Set,subset\nfilms/0.png,a,train,test\n",
             "two columns for the split, `Set` and `subset`; choose one with --split-column",
@@ -92,6 +92,7 @@ fn each_invalid_manifest_is_rejected_with_its_line() {
         ("path,label\n", "it has a header, but lists no image"),
         ("path,label\r\nfilms/0.png,a\r\n\r\nfilms/1.png\r\n", "line 4: it has 1 cell"),
         ("path,label\r\nfilms/0.png,a\r\n,a\r\n", "line 3: the path is empty"),
+        ("path,label\n,a\nfilms/1.png\n", "line 2: the path is empty"),
         ("path,label\nfilms/0.png\n", "line 2: it has 1 cell, the header has 2; add the missing cells"),
         (
             "path,label\n\"films/0.png,a\nfilms/1.png,b\n",

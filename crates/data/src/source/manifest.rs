@@ -67,7 +67,8 @@ fn read(path: &Path, limits: &SizeLimits) -> Result<String, String> {
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
         format!("line {line} is not UTF-8; save the file as UTF-8")
     })?;
-    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+    let without_mark = text.strip_prefix('\u{feff}').map(str::to_owned);
+    Ok(without_mark.unwrap_or(text))
 }
 
 /// What the lines of the file say.
@@ -96,25 +97,53 @@ fn lines(text: &str, manifest: &Path, options: &LoadOptions) -> Result<Lines, St
     let separators = if is_tsv { [b'\t', b',', b';'] } else { [b',', b';', b'\t'] };
     let separator = separators.into_iter().find(|&byte| header.as_bytes().contains(&byte));
     let separator = separator.unwrap_or(b',');
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let header = unquoted(reader.headers().map_err(|error| error.to_string())?.clone());
-    let records: Result<Vec<StringRecord>, csv::Error> =
-        reader.records().map(|record| record.map(unquoted)).collect();
-    let records = records.map_err(|error| describe_error(&error, text, separator))?;
-    let columns = Columns::find(&header, &options.columns, &records)?;
+    let header = reader_of(text, separator).headers().map_err(|error| error.to_string())?.clone();
+    let records = reader_of(text, separator).into_records().map_while(Result::ok).map(unquoted);
+    let columns = Columns::find(&unquoted(header), &options.columns, records)?;
     let folder = match manifest.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    let (found, left_out) = read_lines(text, separator, &columns, folder)?;
+    if found.is_empty() {
+        return Err(format!("no line has one label; {}", left_out.notes().join("; ")));
+    }
+    let by_header = FilesByIdentifier::read(folder, columns.image, &options.limits)?;
+    let (found, header_notes) = match by_header {
+        Some(files) => files.expand(found, folder)?,
+        None => (found, Vec::new()),
+    };
+    check_splits(&found)?;
+    let mut class_names: Vec<&String> = found.iter().map(|line| &line.label).collect();
+    class_names.sort_unstable();
+    class_names.dedup();
+    let class_names: Vec<String> = class_names.into_iter().cloned().collect();
+    let class = |label: &String| class_names.binary_search(label).expect("every label is a class");
+    let images =
+        found.into_iter().map(|line| ListedImage { class: class(&line.label), ..line.image }).collect();
+    let notes = columns.unused_note().into_iter().chain(left_out.notes()).chain(header_notes).collect();
+    Ok(Lines { class_names, images, notes })
+}
 
+fn reader_of(text: &str, separator: u8) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).from_reader(text.as_bytes())
+}
+
+/// The lines below the header that have one label. Each is checked as it is read: its record takes many times its bytes.
+fn read_lines(
+    text: &str,
+    separator: u8,
+    columns: &Columns,
+    folder: &Path,
+) -> Result<(Vec<Line>, LeftOut), String> {
     let mut found = Vec::new();
     let mut left_out = LeftOut::default();
     let mut line_of: BTreeMap<String, u64> = BTreeMap::new();
-    for record in &records {
+    for record in reader_of(text, separator).into_records() {
+        let record = unquoted(record.map_err(|error| describe_error(&error, text, separator))?);
         let number = record.position().map_or(0, |position| line_number(position, text));
         let at_line = |reason: String| format!("line {number}: {reason}");
-        let line = read_line(record, number, &columns, folder).map_err(at_line)?;
+        let line = read_line(&record, number, columns, folder).map_err(at_line)?;
         let name = &line.image.name;
         let is_path = matches!(columns.image, ImageColumn::Path(_));
         if let Some(first) = line_of.insert(name.clone(), number)
@@ -127,27 +156,10 @@ fn lines(text: &str, manifest: &Path, options: &LoadOptions) -> Result<Lines, St
         }
         found.push(line);
     }
-
-    if records.is_empty() {
+    if line_of.is_empty() {
         return Err("it has a header, but lists no image; add a line for each image".to_owned());
     }
-    if found.is_empty() {
-        return Err(format!("no line has one label; {}", left_out.notes().join("; ")));
-    }
-    let by_header = FilesByIdentifier::read(folder, columns.image, &options.limits)?;
-    let (found, header_notes) = match by_header {
-        Some(files) => files.expand(found, folder)?,
-        None => (found, Vec::new()),
-    };
-    check_splits(&found)?;
-    let mut class_names: Vec<String> = found.iter().map(|line| line.label.clone()).collect();
-    class_names.sort_unstable();
-    class_names.dedup();
-    let class = |label: &String| class_names.binary_search(label).expect("every label is a class");
-    let images =
-        found.into_iter().map(|line| ListedImage { class: class(&line.label), ..line.image }).collect();
-    let notes = columns.unused_note().into_iter().chain(left_out.notes()).chain(header_notes).collect();
-    Ok(Lines { class_names, images, notes })
+    Ok((found, left_out))
 }
 
 /// The cells of a line without quotation marks, which the reader keeps after a blank.

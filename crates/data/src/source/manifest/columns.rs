@@ -57,7 +57,7 @@ impl Columns {
     pub(super) fn find(
         header: &StringRecord,
         names: &ColumnNames,
-        records: &[StringRecord],
+        records: impl Iterator<Item = StringRecord>,
     ) -> Result<Self, String> {
         let needed = |role: &Role, given: Option<&String>| {
             column(header, role, given)?.ok_or_else(|| {
@@ -151,9 +151,10 @@ fn plain(name: &str) -> String {
         .collect()
 }
 
-/// Whether a column numbers folds instead of naming sets.
-fn has_only_numbers(records: &[StringRecord], column: usize) -> bool {
-    let mut cells = records.iter().filter_map(|record| record.get(column)).filter(|cell| !cell.is_empty());
-    let is_number = |cell: &str| subset_of(cell).is_none() && cell.parse::<f64>().is_ok();
-    cells.clone().next().is_some() && cells.all(is_number)
+/// Whether a column numbers folds instead of naming sets; reads no further than to a cell that is no number.
+fn has_only_numbers(records: impl Iterator<Item = StringRecord>, column: usize) -> bool {
+    let cells = records.filter_map(|record| record.get(column).map(str::to_owned));
+    let mut cells = cells.filter(|cell| !cell.is_empty()).peekable();
+    let is_number = |cell: String| subset_of(&cell).is_none() && cell.parse::<f64>().is_ok();
+    cells.peek().is_some() && cells.all(is_number)
 }
