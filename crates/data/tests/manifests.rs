@@ -75,7 +75,7 @@ fn a_manifest_without_splits_is_split_by_patients() {
 #[test]
 fn each_invalid_manifest_is_rejected_with_its_line() {
     let good = rows(|number| format!("films/{number}.png,{}", class(number)));
-    let cases: [(&str, &str); 30] = [
+    let cases: [(&str, &str); 33] = [
         (
             "path,label,Set,subset\nfilms/0.png,a,train,test\n",
             "two columns for the split, `Set` and `subset`; choose one with --split-column",
@@ -100,8 +100,11 @@ fn each_invalid_manifest_is_rejected_with_its_line() {
         ),
         (
             "path,label\nfilms/0.png,\"a\nfilms/1.png,b\n",
-            "line 2: a cell continues in the next line; close its quotation",
+            "line 2: a cell continues in the next line; write it in one line, or close its quotation",
         ),
+        ("path,label,x\nfilms/0.png,a,\"b\nfilms/1.png,b,c\n", "line 2: a cell continues in the next line"),
+        ("path,label,x\nfilms/0.png,a,\"b\nfilms/1.png,b,\"c\n", "line 2: a cell continues in the next line"),
+        ("path,label,x\nfilms/0.png,a,\"\nfilms/1.png,b,\"\n", "line 2: a cell continues in the next line"),
         ("path,label,split\nfilms/0.png,a,test\nfilms/1.png,b,test\n", "a `test` set, but no `train` set"),
         (
             "path,label,split\nfilms/0.png,a,train\nfilms/1.png,b,train\nfilms/2.png,c,test\n",
@@ -290,6 +293,26 @@ fn a_quoted_cell_after_a_blank_loses_its_quotes() {
     let data = load_dataset(&path, &options, &silent).unwrap();
     assert_eq!(data.class_names, ["normal", "sick"]);
     assert_eq!(data.findings.patients.unwrap().n, 6);
+}
+
+#[test]
+fn a_cell_of_two_lines_is_read_where_its_column_is_not_used() {
+    let report = "\"No effusion, heart \"\"normal\"\".\r\nSee above.\"";
+    for separator in [",", "\t"] {
+        let line = |cells: &[&str]| cells.join(separator) + "\n";
+        let row = |number: usize| {
+            let path = format!("films/{number}.png");
+            line(&[&path, class(number), report, "40"])
+        };
+        let text = line(&["path", "label", "report", "age"]) + &(0..24).map(row).collect::<String>();
+        let (_dir, path) = manifest(&text);
+        let data = load(&path).unwrap();
+        assert_eq!(data.train.len() + data.val.len() + data.test.len(), 24);
+        fs::write(&path, text + &line(&["", "normal", report, "40"])).unwrap();
+        assert!(load_error(&path).contains("line 50: the path is empty"));
+        fs::write(&path, line(&["path", "label"]) + &line(&["films/0.png", report])).unwrap();
+        assert!(load_error(&path).contains("line 2: a cell continues in the next line"));
+    }
 }
 
 #[test]

@@ -28,7 +28,6 @@ use crate::subset::Subset;
 mod columns;
 mod headers;
 
-const CLOSE_QUOTES: &str = "close its quotation mark, or remove it";
 /// What R writes for a missing value.
 const NA: &str = "NA";
 
@@ -139,10 +138,14 @@ fn read_lines(
     let mut found = Vec::new();
     let mut left_out = LeftOut::default();
     let mut line_of: BTreeMap<String, u64> = BTreeMap::new();
-    for record in reader_of(text, separator).into_records() {
+    let mut records = reader_of(text, separator).into_records();
+    while let Some(record) = records.next() {
         let record = unquoted(record.map_err(|error| describe_error(&error, text, separator))?);
         let number = record.position().map_or(0, |position| line_number(position, text));
         let at_line = |reason: String| format!("line {number}: {reason}");
+        let start = record.position().map_or(0, csv::Position::byte) as usize;
+        let written = &text[start..records.reader().position().byte() as usize];
+        check_line_breaks(&record, written, separator, columns).map_err(at_line)?;
         let line = read_line(&record, number, columns, folder).map_err(at_line)?;
         let name = &line.image.name;
         let is_path = matches!(columns.image, ImageColumn::Path(_));
@@ -194,10 +197,40 @@ fn line_number(position: &csv::Position, text: &str) -> u64 {
     position.line() + ends.filter(|&byte| byte == b'\n').count() as u64
 }
 
-fn read_line(record: &StringRecord, number: u64, columns: &Columns, folder: &Path) -> Result<Line, String> {
-    if record.iter().any(|cell| cell.contains('\n')) {
-        return Err(format!("a cell continues in the next line; {CLOSE_QUOTES}"));
+/// Fails on a cell that continues in the next line, unless its column is not used, and its quotation mark is closed: one that
+/// is not takes the lines of other images into the cell. `written` is the record as the file has it.
+fn check_line_breaks(
+    record: &StringRecord,
+    written: &str,
+    separator: u8,
+    columns: &Columns,
+) -> Result<(), String> {
+    let is_broken = |column: usize| record.get(column).is_some_and(|cell| cell.contains('\n'));
+    let is_one_line = !written.trim().contains('\n');
+    if is_one_line || !columns.used().any(is_broken) && is_well_quoted(written, separator) {
+        return Ok(());
     }
+    Err("a cell continues in the next line; write it in one line, or close its quotation mark".to_owned())
+}
+
+/// Whether each quotation mark seems to open a cell, or to close it.
+fn is_well_quoted(written: &str, separator: u8) -> bool {
+    let separator = char::from(separator);
+    let parts: Vec<&str> = written.split('"').collect();
+    let is_possible = |(index, part): (usize, &&str)| match index {
+        0 => true,
+        // After a mark that closes a cell; nothing is between the two marks that are one of the text.
+        _ if index.is_multiple_of(2) => {
+            let rest = part.trim_matches([' ', '\r', '\n']);
+            rest.is_empty() || rest.starts_with(separator)
+        }
+        // In a cell: a mark behind a separator would open the next one.
+        _ => !part.ends_with(separator),
+    };
+    parts.len() % 2 == 1 && parts.iter().enumerate().all(is_possible)
+}
+
+fn read_line(record: &StringRecord, number: u64, columns: &Columns, folder: &Path) -> Result<Line, String> {
     let cell = |column: usize| record.get(column).unwrap_or_default();
     let (name, file) = match columns.image {
         ImageColumn::Path(column) => {
@@ -279,7 +312,7 @@ fn describe_error(error: &csv::Error, text: &str, separator: u8) -> String {
     let line = text.get(pos.byte() as usize..).and_then(|rest| rest.trim_start().lines().next());
     let has_open_quote = line.is_some_and(|line| line.matches('"').count() % 2 == 1);
     let remedy = if has_open_quote {
-        CLOSE_QUOTES
+        "close its quotation mark, or remove it"
     } else if len < expected_len {
         "add the missing cells"
     } else if line.is_some_and(|line| has_blank_before_quote(line, separator)) {

@@ -94,6 +94,11 @@ impl Columns {
         Ok(Self { image, label, split, patient, unused })
     }
 
+    /// The index of each column that is used.
+    pub(super) fn used(&self) -> impl Iterator<Item = usize> {
+        [Some(self.image.index()), Some(self.label), self.split, self.patient].into_iter().flatten()
+    }
+
     /// Names the columns that are not used.
     pub(super) fn unused_note(&self) -> Option<String> {
         let columns = if self.unused.len() == 1 { "a column is" } else { "columns are" };
