@@ -133,7 +133,7 @@ fn labels_that_are_not_those_of_the_set_in_the_file_name_are_numbers() {
     // A model with these classes is evaluated on them; one of all of BloodMNIST on any of its classes.
     for (known, label) in [(["0", "1"], 0), (["eosinophil", "basophil"], 1)] {
         let class_names = known.map(str::to_owned);
-        let input = ModelInput { class_names: &class_names, channels: 1, trained_on: None };
+        let input = ModelInput { class_names: &class_names, trained_on: None };
         let data = load_for_model(&path, &input, &LoadOptions::default(), &silent).unwrap();
         let first = (0..10).find(|&index| data.test.name(index) == "test_images[000000]").unwrap();
         assert_eq!(data.test.labels()[first], label, "{known:?}");
