@@ -113,7 +113,9 @@ class Set:
         found = {"n": len(self.labels)}
         self.share(found, "accuracy", int((predicted == self.labels).sum()), len(self.labels))
         found["balanced_accuracy"] = sk.balanced_accuracy_score(self.labels, predicted)
-        found["macro_f1"] = sk.f1_score(self.labels, predicted, average="macro", zero_division=0)
+        # Of the classes that have images, as balanced accuracy.
+        present = np.unique(self.labels)
+        found["macro_f1"] = sk.f1_score(self.labels, predicted, labels=present, average="macro", zero_division=0)
         kappa = sk.cohen_kappa_score(self.labels, predicted)
         found["kappa"] = None if math.isnan(kappa) else kappa
         found["per_class"] = {name: self.of_class(c, predicted) for c, name in enumerate(self.classes)}

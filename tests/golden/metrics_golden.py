@@ -69,7 +69,8 @@ def case(name, labels, logits):
         "accuracy": metrics.accuracy_score(labels, predicted),
         "accuracy_interval": list(proportion_confint(n_correct, len(labels), method="wilson")),
         "balanced_accuracy": metrics.balanced_accuracy_score(labels, predicted),
-        "macro_f1": metrics.f1_score(labels, predicted, average="macro", zero_division=0),
+        # Of the classes that have images, as balanced accuracy.
+        "macro_f1": metrics.f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0),
         "kappa": metrics.cohen_kappa_score(labels, predicted),
         "macro_roc_auc": float(np.mean(aucs)),
         "log_loss": metrics.log_loss(labels, probabilities, labels=classes),

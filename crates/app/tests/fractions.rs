@@ -1,5 +1,7 @@
 //! Shares of the images: those of sets that are split off, and those of the classes.
 
+use std::fs;
+
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -40,4 +42,27 @@ fn a_fraction_of_a_set_that_is_not_split_off_has_a_note() {
     assert!(other.contains("--test-fraction is not used: --test has the test set"), "{other}");
     assert!(!other.contains("--val-fraction is not used"), "{other}");
     assert!(!notes(&["given"]).contains("is not used") && !notes(&["plain"]).contains("is not used"));
+}
+
+#[test]
+fn a_class_without_a_test_image_is_named_by_train_evaluate_and_the_report() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("covid", 20), ("normal", 20), ("sick", 20)]);
+    // Other images: their noise depends on the position of the class.
+    write_images(here, "others", &[("a", 0), ("b", 0), ("c", 0), ("normal", 12), ("sick", 12)]);
+    ["a", "b", "c"].iter().for_each(|class| fs::remove_dir(here.join("others").join(class)).unwrap());
+    let said = |args: &str| {
+        let output = roentgen(&args.split(' ').collect::<Vec<_>>(), here);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let trained = said("train films --test others --epochs 1 --width 8 --out run");
+    let of_data = "the test set (24 images) has no image of `covid`";
+    assert!(trained.contains(of_data), "{trained}");
+    let of_metrics = "there is no image of `covid`: balanced accuracy, macro F1 and macro ROC AUC are means";
+    assert!(trained.contains(of_metrics), "{trained}");
+    assert!(said("evaluate run others").contains(of_metrics));
+    let page = fs::read_to_string(here.join("run/report.html")).unwrap();
+    assert!(page.contains("There is no image of <code>covid</code>: balanced accuracy"), "the report too");
 }

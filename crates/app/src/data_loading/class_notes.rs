@@ -2,13 +2,11 @@
 //!
 //! `train` and `inspect` load data in the same way, so they have the same notes; `data.json` and the report have them too.
 
-use roentgen_data::{Dataset, ImageSet, Subset, SubsetOrigin};
+use roentgen_data::{Dataset, ImageSet, Subset, SubsetOfData, SubsetOrigin};
 
 use crate::config::TrainConfig;
-use crate::terminal::screen::counted;
+use crate::terminal::screen::{counted, listed};
 
-/// Classes that a note names at most.
-const MAX_NAMED: usize = 12;
 /// Classes with fewer images have a note.
 const RARE: usize = 10;
 /// Imbalance, the size of the largest class over that of the smallest, from which on a note is shown.
@@ -17,7 +15,8 @@ const IMBALANCE: f64 = 3.0;
 /// All of them, a sentence each.
 pub(super) fn class_notes(config: &TrainConfig, data: &Dataset) -> Vec<String> {
     let split_off = split_off_sets(config, data);
-    let missing_classes = split_off.iter().filter_map(|set| missing_class_note(set, data));
+    let held_out = data.subsets().into_iter().filter(|of| of.subset != Subset::Train);
+    let missing_classes = held_out.filter_map(|of| missing_class_note(&of, data));
     let missing_sets = split_off.iter().filter_map(|set| missing_set_note(set, data));
     imbalance_note(data)
         .into_iter()
@@ -136,26 +135,24 @@ fn together(data: &Dataset) -> String {
     }
 }
 
-/// Names the classes without an image in a set that was split off; the loader names those of given sets.
-fn missing_class_note(SplitOffSet { subset, set, .. }: &SplitOffSet<'_>, data: &Dataset) -> Option<String> {
+/// Names the classes without an image in the validation or the test set.
+fn missing_class_note(
+    SubsetOfData { subset, set, origin }: &SubsetOfData<'_>,
+    data: &Dataset,
+) -> Option<String> {
     if set.is_empty() {
         return None;
     }
     let counts = set.class_counts(data.class_names.len());
     let missing = data.class_names.iter().zip(counts).filter(|(_, count)| *count == 0);
     let missing: Vec<String> = missing.map(|(class, _)| format!("`{class}`")).collect();
+    let split_off = if *origin == SubsetOrigin::SplitOff { ", which was split off," } else { "" };
     (!missing.is_empty()).then(|| {
         format!(
-            "the {} set ({}), which was split off, has no image of {}: it says nothing about that",
+            "the {} set ({}){split_off} has no image of {}: it says nothing about that",
             subset.in_words(),
             counted(set.len(), "image"),
             listed(&missing)
         )
     })
-}
-
-/// The first of them.
-fn listed(names: &[String]) -> String {
-    let more = if names.len() > MAX_NAMED { ", ..." } else { "" };
-    names[..names.len().min(MAX_NAMED)].join(", ") + more
 }

@@ -126,7 +126,7 @@ impl Predictions {
 pub struct MetricValues {
     /// Mean recall of the classes that have images.
     pub balanced_accuracy: Option<f64>,
-    /// Mean F1 of the classes that have images or predictions.
+    /// Mean F1 of the classes that have images.
     pub macro_f1: Option<f64>,
     /// Cohen's kappa: agreement beyond chance.
     pub kappa: Option<f64>,
@@ -325,10 +325,16 @@ impl<'a> Scorer<'a> {
     }
 
     fn matrix(&self, times: &[f64]) -> WeightedConfusion {
-        let none = vec![0.0; self.predictions.n_classes];
-        let mut matrix =
-            WeightedConfusion { n_correct: none.clone(), support: none.clone(), n_predicted: none };
+        let n_classes = self.predictions.n_classes;
+        let none = vec![0.0; n_classes];
+        let mut matrix = WeightedConfusion {
+            n_correct: none.clone(),
+            support: none.clone(),
+            n_predicted: none,
+            is_in_set: vec![false; n_classes],
+        };
         for ((label, predicted), times) in self.predictions.pairs().zip(times) {
+            matrix.is_in_set[label] = true;
             matrix.support[label] += times;
             matrix.n_predicted[predicted] += times;
             if label == predicted {

@@ -12,6 +12,8 @@ pub(super) struct WeightedConfusion {
     pub support: Vec<f64>,
     /// Images predicted as the class.
     pub n_predicted: Vec<f64>,
+    /// Whether the set has images of the class. A sample of a bootstrap may lack all of them.
+    pub is_in_set: Vec<bool>,
 }
 
 impl WeightedConfusion {
@@ -23,8 +25,9 @@ impl WeightedConfusion {
     pub(super) fn macro_f1(&self) -> Option<f64> {
         let either =
             self.support.iter().zip(&self.n_predicted).map(|(support, n_predicted)| support + n_predicted);
-        let classes = self.n_correct.iter().zip(either);
-        mean(classes.filter(|&(_, either)| either > 0.0).map(|(n_correct, either)| 2.0 * n_correct / either))
+        let classes = self.n_correct.iter().zip(either).zip(&self.is_in_set);
+        let has_f1 = classes.filter(|&((_, either), is_in_set)| *is_in_set && either > 0.0);
+        mean(has_f1.map(|((n_correct, either), _)| 2.0 * n_correct / either))
     }
 
     /// The change of balanced accuracy and macro F1 if recall and precision are at this end of their intervals, 0 or 1, in all
@@ -34,7 +37,7 @@ impl WeightedConfusion {
         let f1 = |[recall, precision]: [f64; 2]| {
             if recall + precision > 0.0 { 2.0 * recall * precision / (recall + precision) } else { 0.0 }
         };
-        let (mut n, mut squares) = ([0.0; 2], [0.0; 2]);
+        let (mut n, mut squares) = (0.0, [0.0; 2]);
         for (class, ClassMetrics { recall, precision, .. }) in per_class.iter().enumerate() {
             let (n_correct, totals) = (self.n_correct[class], [self.support[class], self.n_predicted[class]]);
             let shares = totals.map(|total| if total > 0.0 { n_correct / total } else { 0.0 });
@@ -43,16 +46,13 @@ impl WeightedConfusion {
                 if varies { share } else { interval.unwrap_or([0.0, 1.0])[end] }
             };
             let ends = [at_end(shares[0], recall.interval), at_end(shares[1], precision.interval)];
-            // A class that is only predicted is part of macro F1, with 0.
-            let has_images = totals[0] > 0.0;
-            n[0] += f64::from(has_images);
-            n[1] += f64::from(has_images || totals[1] > 0.0);
-            if has_images {
+            if totals[0] > 0.0 {
+                n += 1.0;
                 squares[0] += (ends[0] - shares[0]).powi(2);
                 squares[1] += (f1(ends) - f1(shares)).powi(2);
             }
         }
-        [0, 1].map(|metric| squares[metric].sqrt() / f64::max(n[metric], 1.0))
+        [0, 1].map(|metric| squares[metric].sqrt() / f64::max(n, 1.0))
     }
 
     pub(super) fn kappa(&self) -> Option<f64> {

@@ -2,11 +2,13 @@
 
 use maud::{Markup, html};
 
+use super::input::{sentence, with_code};
 use crate::metrics::{Metric, SubsetMetrics};
 use crate::terminal::figures::{number, range};
 use crate::terminal::screen::counted;
+use crate::terminal::tables::missing_classes_in_words;
 
-/// All metrics of a set with their intervals: of the whole set, then by class.
+/// All metrics of a set with their intervals: of the whole set, then by class; and the classes that it has no image of.
 pub(super) fn metric_tables(metrics: &SubsetMetrics) -> Markup {
     html! {
         div.scroll { table {
@@ -23,6 +25,7 @@ pub(super) fn metric_tables(metrics: &SubsetMetrics) -> Markup {
                     @for Metric { value, interval, .. } in class.all() { td { (number(value)) div.soft { (range(interval)) } } } }
             } }
         } }
+        @if let Some(text) = missing_classes_in_words(metrics) { p.remark { (with_code(&sentence(&text))) } }
     }
 }
 

@@ -15,6 +15,8 @@ use super::standard_output;
 const DEFAULT_WIDTH: usize = 100;
 /// Columns of the labels on the left; the longest is `duplicates`.
 const LABEL_WIDTH: usize = 10;
+/// Names that a sentence lists at most.
+const MAX_NAMED: usize = 12;
 /// Columns to the left of everything that belongs to a label.
 pub(crate) const INDENT: usize = LABEL_WIDTH + 1;
 
@@ -232,6 +234,13 @@ pub(crate) fn counted(number: usize, thing: &str) -> String {
 #[must_use]
 pub(crate) fn by_number(number: usize, of_one: &'static str, of_many: &'static str) -> &'static str {
     if number == 1 { of_one } else { of_many }
+}
+
+/// The first names of a list.
+#[must_use]
+pub(crate) fn listed(names: &[String]) -> String {
+    let more = if names.len() > MAX_NAMED { ", ..." } else { "" };
+    names[..names.len().min(MAX_NAMED)].join(", ") + more
 }
 
 /// A number of bytes, in MiB or GiB.

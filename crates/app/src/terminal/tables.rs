@@ -7,7 +7,7 @@ use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{ClassMetrics, Confusion, Metric, SubsetMetrics, WIDE_INTERVAL};
 use crate::terminal::figures::{colour_word, number, or_dash, percent, range};
 use crate::terminal::foreign_text::error_line;
-use crate::terminal::screen::{INDENT, Screen, counted, table};
+use crate::terminal::screen::{INDENT, Screen, counted, listed, table};
 
 /// Most classes whose confusion matrix is shown; `metrics.json` has it of more.
 const MAX_SHOWN_CLASSES: usize = 24;
@@ -137,11 +137,28 @@ fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
     screen.indented(&class_table(metrics, screen.width().saturating_sub(2)));
     screen.line("");
     screen.indented(&overall_table(metrics));
+    if let Some(text) = missing_classes_in_words(metrics) {
+        screen.line("");
+        screen.field("note", &text);
+    }
     if class_names.len() <= MAX_SHOWN_CLASSES {
         screen.line("");
         screen.line("  confusion matrix: rows are the true classes, columns the predicted ones");
         screen.indented(&confusion_table(class_names, confusion, screen.width().saturating_sub(2)));
     }
+}
+
+/// Which classes the means over classes leave out, since the set has no image of them.
+pub(crate) fn missing_classes_in_words(metrics: &SubsetMetrics) -> Option<String> {
+    let classes = metrics.class_names.iter().zip(&metrics.per_class);
+    let missing: Vec<String> =
+        classes.filter(|(_, class)| class.n == 0).map(|(name, _)| format!("`{name}`")).collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "there is no image of {}: balanced accuracy, macro F1 and macro ROC AUC are means over the other classes",
+            listed(&missing)
+        )
+    })
 }
 
 /// What a reader must not take from a test table.
@@ -221,6 +238,22 @@ mod tests {
         assert!(heading(100).ends_with("specificity  ROC AUC"), "{}", heading(100));
         assert!(heading(50).ends_with("precision") && heading(50).len() <= 50, "{}", heading(50));
         assert!(heading(5).ends_with("recall"), "{}", heading(5));
+    }
+
+    #[test]
+    fn classes_that_the_means_leave_out_are_named() {
+        let words = |n_classes: usize| {
+            let mut predictions = Predictions::new(n_classes);
+            predictions.add(0, (0..n_classes).map(|class| class as f64));
+            predictions.add(1, (0..n_classes).map(|class| class as f64));
+            let names = (0..n_classes).map(|class| format!("c{class}")).collect();
+            missing_classes_in_words(&SubsetMetrics::new(names, &predictions, None))
+        };
+        assert_eq!(words(2), None);
+        let two = words(4).expect("two are missing");
+        assert!(two.starts_with("there is no image of `c2`, `c3`: balanced accuracy, macro F1"), "{two}");
+        let many = words(20).expect("18 are missing");
+        assert!(many.contains("`c13`, ...: balanced"), "{many}");
     }
 
     #[test]

@@ -31,8 +31,6 @@ mod empty_class;
 mod too_high;
 mod walk;
 
-/// Classes that a note names at most.
-const MAX_NAMED: usize = 12;
 /// Images of a patient on average above which folders are not taken for patients.
 const MAX_IMAGES_OF_PATIENT: usize = 50;
 /// Folders above the sets, each the only one, that are walked through.
@@ -329,7 +327,6 @@ impl<'a> Scan<'a> {
                 let found = describe(&subset_dir)?;
                 return Err(DataError::NoClassFolders { path: subset_dir, found });
             }
-            self.notes.extend(missing_classes_note(name, &images, &class_names));
             items.extend(images);
         }
         self.notes.extend(forget_large_folders(&mut items));
@@ -390,24 +387,6 @@ fn relative(path: &Path, root: &Path) -> String {
     components.join("/")
 }
 
-/// One note on all classes that have no image in a set.
-fn missing_classes_note(folder: &str, images: &[Item], class_names: &[String]) -> Option<String> {
-    let mut is_present = vec![false; class_names.len()];
-    images.iter().for_each(|item| is_present[item.label as usize] = true);
-    let missing = class_names.iter().zip(is_present).filter(|(_, is_present)| !is_present);
-    let missing: Vec<String> = missing.map(|(class, _)| format!("`{class}`")).collect();
-    match &missing[..] {
-        [] => None,
-        [class] => Some(format!("`{folder}/` has no image of class {class}")),
-        _ => {
-            let more = if missing.len() > MAX_NAMED { ", ..." } else { "" };
-            let named = missing[..missing.len().min(MAX_NAMED)].join(", ");
-            let (n, all) = (missing.len(), class_names.len());
-            Some(format!("`{folder}/` has no image of {n} of {all} classes: {named}{more}"))
-        }
-    }
-}
-
 /// What a folder holds instead of what was expected.
 fn describe(dir: &Path) -> Result<String, DataError> {
     let Entries { folders, files: names, .. } = Entries::of(dir)?;
@@ -454,26 +433,6 @@ fn files(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_note_names_all_missing_classes() {
-        let class_names: Vec<String> = (0..20).map(|class| format!("c{class}")).collect();
-        let image = |label| Item {
-            name: "x.png".into(),
-            content: Content::File(ImageFile::Named(Path::new("data").into())),
-            subset: Subset::Test,
-            label,
-            patient: None,
-            patient_folder: None,
-        };
-        let note =
-            |n: u32| missing_classes_note("test", &(0..n).map(image).collect::<Vec<_>>(), &class_names);
-        assert_eq!(note(20), None);
-        assert_eq!(note(19).as_deref(), Some("`test/` has no image of class `c19`"));
-        assert_eq!(note(18).as_deref(), Some("`test/` has no image of 2 of 20 classes: `c18`, `c19`"));
-        let many = note(1).expect("classes are missing");
-        assert!(many.contains("19 of 20 classes: `c1`,") && many.ends_with("`c12`, ..."), "{many}");
-    }
 
     #[test]
     fn a_single_folder_is_a_patient_if_one_elsewhere_has_its_name() {
