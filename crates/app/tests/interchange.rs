@@ -263,3 +263,19 @@ fn an_exported_model_says_what_it_needs() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--normalize set") && !here.join("own.onnx").exists());
 }
+
+#[test]
+fn a_model_that_is_not_the_final_one_of_its_run_has_a_note() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("ill", 20), ("well", 20)]);
+    train(&["--data", "films", "--out", "run"], here);
+    for (model, has_note) in [("run/model.safetensors", false), ("run/model-last.safetensors", true)] {
+        for command in ["predict", "evaluate"] {
+            let output = roentgen(&[command, model, "films"], here);
+            let said = [output.stdout, output.stderr].concat();
+            let note = "this model (epoch 1) rejects no image";
+            assert_eq!(text(&said).contains(note), has_note, "{command} {model}: {}", text(&said));
+        }
+    }
+}

@@ -72,6 +72,9 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     }
     tables::show_machine(screen, 1, rayon::current_num_threads());
     screen.field("data", &source);
+    if let Some(text) = card.missing_detector_in_words() {
+        screen.field("note", &text);
+    }
     let n_seen = card.training_digests.mark_leaked(&test, &mut is_leaked);
     show_leakage(screen, card, n_seen, &is_leaked, is_own);
     let val = val.filter(|set| !set.is_empty());

@@ -114,10 +114,8 @@ pub(crate) fn run(
     let model = model_file::read(model)?;
     let card = &model.card;
     let (sources, n_masks) = expand(inputs, card)?;
-    if card.ood_detector.is_none() {
-        let text = "this model rejects no image and compares no batch with its validation images: it is not the final \
-                    model of a run, or was trained on too few images";
-        screen.note("note", text);
+    if let Some(text) = card.missing_detector_in_words() {
+        screen.note("note", &text);
     }
     if n_masks > 0 {
         let left_out = counted(n_masks, "file");

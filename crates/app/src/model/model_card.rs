@@ -154,6 +154,18 @@ impl ModelCard {
         }
     }
 
+    /// What a model without a detector cannot do, and why.
+    #[must_use]
+    pub(crate) fn missing_detector_in_words(&self) -> Option<String> {
+        self.ood_detector.is_none().then(|| {
+            format!(
+                "this model (epoch {}) rejects no image and compares no batch with its validation images: it is not the final \
+                 model of a run, or was trained on too few images",
+                self.epoch
+            )
+        })
+    }
+
     /// How images are loaded for this model.
     #[must_use]
     pub(crate) fn image_options(&self) -> LoadOptions {
