@@ -34,5 +34,6 @@ pub(crate) use sweep_page::sweep_page;
 #[cfg(feature = "serve")]
 pub(crate) use training_section::{accuracy_plot, loss_plot};
 pub(crate) use verdict::{
-    SAME_SPLIT, UNKNOWN_TRAINING_IMAGES, Verdict, has_data_of_initial_model, leaky_val_in_words, verdict,
+    SAME_SPLIT, UNKNOWN_TRAINING_IMAGES, Verdict, has_data_of_initial_model, leaky_val_in_words,
+    not_exceeded_in_words, verdict,
 };

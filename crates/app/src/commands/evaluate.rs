@@ -19,6 +19,7 @@ use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
 use crate::model::shift::Shift;
+use crate::report::not_exceeded_in_words;
 use crate::run_dir::records::Rejected;
 use crate::terminal::screen::{Screen, by_number, counted};
 use crate::terminal::tables;
@@ -104,6 +105,9 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
         screen.field("prior", &words);
     }
     tables::show_caution(screen, card.medical);
+    if let Some(text) = not_exceeded_in_words(metrics.test.main()) {
+        screen.field("note", &text);
+    }
     if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
         screen.field("SHIFT", &shift.in_words_for_test_set(metrics.test.n_leaked));
     }

@@ -16,7 +16,7 @@ use crate::model::model_card::ModelCard;
 use crate::model::model_file::Initialisation;
 use crate::model::ood::OodDetector;
 use crate::model::temperature_limits::is_at_limit;
-use crate::report::leaky_val_in_words;
+use crate::report::{leaky_val_in_words, not_exceeded_in_words};
 use crate::run_dir::file_names::{MODEL, REPORT};
 use crate::run_dir::records::Metrics;
 use crate::terminal::screen::{Screen, by_number, counted, duration, thousands};
@@ -101,6 +101,9 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics, card: &ModelCard) -
         let heading = format!("epoch {} of {}", metrics.saved_epoch, metrics.epochs);
         tables::show_test_tables(screen, &heading, test);
         tables::show_caution(screen, card.medical);
+    }
+    if let Some(text) = metrics.main().and_then(not_exceeded_in_words) {
+        screen.field("note", &text);
     }
     if metrics.has_leaky_val() {
         screen.field("LEAKAGE", &leaky_val_in_words(metrics, config, data, card));
