@@ -68,3 +68,22 @@ fn a_class_without_a_test_image_is_named_by_train_evaluate_and_the_report() {
     let page = fs::read_to_string(here.join("run/report.html")).unwrap();
     assert!(page.contains("There is no image of <code>covid</code>: balanced accuracy"), "the report too");
 }
+
+#[test]
+fn inspect_names_the_sizes_of_sets_that_whole_patients_make_larger() {
+    let folder = TempDir::new().unwrap();
+    let note = |patients: &[(&str, u32)], data: &str| {
+        write_images(folder.path(), data, patients);
+        let output = roentgen(&["inspect", data, "--json", "--quiet"], folder.path());
+        let inspected: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        inspected["notes"].to_string()
+    };
+    let large =
+        ["normal/p1", "normal/p2", "normal/p3", "sick/p4", "sick/p5", "sick/p6"].map(|name| (name, 8));
+    let sizes =
+        "stays in one set, so the validation set has 16 of 48 images and the test set has 16 of 48 images";
+    let said = note(&large, "large");
+    assert!(said.contains("10 % as the test set") && said.contains(sizes), "{said}");
+    let said = note(&[("normal", 24), ("sick", 24)], "single");
+    assert!(said.contains("stays in one set\""), "{said}");
+}

@@ -8,7 +8,7 @@ use roentgen_layers::{LossHead, Pass, ResNet9Config};
 use roentgen_optim::{AdamConfig, OneCycle};
 
 use crate::config::TrainConfig;
-use crate::data_loading::class_notes::{SplitOffSet, split_off_sets};
+use crate::data_loading::class_notes::{SplitOffSet, counts_to_train_on, split_off_sets};
 use crate::data_loading::findings::show_findings;
 use crate::data_loading::inspection::Inspection;
 use crate::data_loading::load::read;
@@ -91,19 +91,30 @@ fn show(config: &TrainConfig, inspected: &Inspected, screen: &Screen) {
     }
 }
 
-/// Names the sets that are split off from the training set.
+/// Names the sets that are split off from the training set, and the sizes of those that have clearly more or fewer images than
+/// the settings ask for.
 fn split_off_note(config: &TrainConfig, data: &Dataset) -> Option<String> {
-    let split_off = split_off_sets(config, data).into_iter().filter(|of| !of.set.is_empty());
-    let in_words = |of: SplitOffSet<'_>| {
+    let split_off: Vec<SplitOffSet<'_>> =
+        split_off_sets(config, data).into_iter().filter(|of| !of.set.is_empty()).collect();
+    let in_words = |of: &SplitOffSet<'_>| {
         format!("{:.0} % as the {} set{}", 100.0 * of.fraction, of.subset.in_words(), of.flag())
     };
-    let sets: Vec<String> = split_off.map(in_words).collect();
+    let sets: Vec<String> = split_off.iter().map(in_words).collect();
+    let counts = counts_to_train_on(data);
+    let n_images: usize = counts.iter().sum();
+    let others = split_off.iter().filter(|of| of.has_other_size(&counts));
+    let sizes: Vec<String> = others
+        .map(|of| format!("the {} set has {} of {n_images} images", of.subset.in_words(), of.set.len()))
+        .collect();
+    let so = if sizes.is_empty() { "" } else { ", so " };
     let together = match data.findings.patients {
         Some(_) => "a patient, or a group of duplicates,",
         None => "a group of duplicates",
     };
-    (!sets.is_empty())
-        .then(|| format!("`train` splits off {}; {together} stays in one set", sets.join(" and ")))
+    (!sets.is_empty()).then(|| {
+        let (sets, sizes) = (sets.join(" and "), sizes.join(" and "));
+        format!("`train` splits off {sets}; {together} stays in one set{so}{sizes}")
+    })
 }
 
 /// How images are stored.

@@ -41,6 +41,14 @@ impl SplitOffSet<'_> {
             _ => " (--val-fraction)",
         }
     }
+
+    /// Whether its size differs by more than half from what the fraction of each class gives; `counts` are those of the classes
+    /// with the images that are split off.
+    pub(crate) fn has_other_size(&self, counts: &[usize]) -> bool {
+        let of_class = |count: &usize| (self.fraction * *count as f64).round().max(1.0) as usize;
+        let asked: usize = counts.iter().map(of_class).sum();
+        2 * self.set.len().abs_diff(asked) > asked
+    }
 }
 
 /// The sets that the settings ask to split off. A fold is not one: the program chooses its images, not a fraction.
@@ -58,7 +66,7 @@ pub(crate) fn split_off_sets<'a>(config: &TrainConfig, data: &'a Dataset) -> Vec
 }
 
 /// Images of each class that are there to train on, before sets are split off.
-pub(super) fn counts_to_train_on(data: &Dataset) -> Vec<usize> {
+pub(crate) fn counts_to_train_on(data: &Dataset) -> Vec<usize> {
     let n_classes = data.class_names.len();
     let mut counts = data.train.class_counts(n_classes);
     for of in data.subsets().into_iter().filter(|of| of.origin == SubsetOrigin::SplitOff) {
