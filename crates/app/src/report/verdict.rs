@@ -261,7 +261,7 @@ pub(crate) fn has_data_of_initial_model(
     is_initialised && digests.are_all_in(&[&data.train, &data.val, &data.test])
 }
 
-/// How many validation images leaked, what that does to the metrics of the run, and what to do about it.
+/// How many validation images leaked, what that does to the metrics of a run without a test set, and what to do about it.
 pub(crate) fn leaky_val_in_words(
     metrics: &Metrics,
     config: &TrainConfig,
@@ -271,13 +271,13 @@ pub(crate) fn leaky_val_in_words(
     let n = metrics.n_leaked_val;
     let them = by_number(n, "it", "them");
     let consequence = match (&metrics.test, &metrics.val, &metrics.val_deduplicated) {
-        (Some(_), ..) => format!("The test metrics do not count {them}"),
+        (Some(_), ..) => String::new(),
         (None, Some(all), Some(_)) => format!(
-            "The result leaves {them} out; on all {} validation images the accuracy is {}",
+            " The result leaves {them} out; on all {} validation images the accuracy is {}.",
             all.confusion.n(),
             percent(all.confusion.accuracy())
         ),
-        _ => "No other image is left, so the metrics say nothing about other images".to_owned(),
+        _ => " No other image is left, so the metrics say nothing about other images.".to_owned(),
     };
     let or_initial = if config.init.is_some() { ", or in that of the initial model" } else { "" };
     // Besides those of the initial model, these are images of the run itself.
@@ -290,7 +290,8 @@ pub(crate) fn leaky_val_in_words(
     );
     let remedy = if has_other_split { SAME_SPLIT } else { take_out };
     format!(
-        "{} {} in the training set{or_initial}. {consequence}. The epoch was chosen, and the probabilities calibrated, on {}: {remedy}",
+        "{} {} in the training set{or_initial}.{consequence} The epoch was chosen, and the probabilities \
+         calibrated, on {}: {remedy}",
         counted(n, "validation image"),
         by_number(n, "or its patient also occurs", "or their patients also occur"),
         by_number(n, "it too", "all of them")

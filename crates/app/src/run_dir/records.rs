@@ -64,7 +64,7 @@ pub(crate) struct Metrics {
     pub val_deduplicated: Option<SubsetMetrics>,
     /// Validation images that leaked.
     pub n_leaked_val: usize,
-    /// The figures that the saved epoch was selected by; null without a validation set.
+    /// The validation figures of the saved epoch; null without a validation set.
     pub selection: Option<Selection>,
     /// Absent without a test set.
     #[serde(flatten)]
@@ -116,8 +116,8 @@ impl Metrics {
     }
 }
 
-/// The figures by which epochs, and the trainings of a sweep, are compared, of the saved epoch: those of `log.jsonl`, but without
-/// the images that leaked.
+/// The figures of the saved epoch by which the trainings of a sweep are compared: those of `log.jsonl`, by which epochs are
+/// selected, but without the images that leaked.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Selection {
     /// [`VAL_WITHOUT_LEAKAGE`] if some images leaked and others did not, otherwise [`VAL`].
