@@ -226,6 +226,15 @@ fn the_accuracy_of_few_patients_has_a_wide_enough_interval() {
     assert!(coverage >= 90.0, "{coverage} %");
 }
 
+/// As in another hospital whose films mislead the model. Searched past the largest gap, the upper end was the estimate itself.
+#[test]
+fn the_calibration_error_of_a_model_that_is_sure_and_wrong_has_its_interval() {
+    let wrong =
+        simulation("200 images of two classes, 13 %, sure of the wrong one", 200, &[0.3, 0.7], 1.5, -1.3);
+    let coverage = wrong.coverage(500, 200_000)["ece_debiased"];
+    assert!((90.0..=99.0).contains(&coverage), "{coverage} %");
+}
+
 #[test]
 #[ignore = "takes minutes; prints the table of docs/results.md"]
 fn coverage_of_every_interval() {

@@ -210,7 +210,7 @@ fn end_with(error: &clap::Error) -> ! {
     error.exit()
 }
 
-/// Prints an error. Where the standard error takes no more, the exit code remains.
+/// Prints an error or a note. Where the standard error takes no more, the exit code remains.
 fn show_error(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

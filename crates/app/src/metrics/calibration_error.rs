@@ -172,12 +172,14 @@ impl Bins {
         if by_image > 0.0 { (by_group / by_image).max(1.0) } else { 1.0 }
     }
 
-    /// The accuracy of a bin if its gap is `t` times the observed one; on the other side of the confidence where there is no
-    /// room for that. Where all predictions are correct, a larger error can only mean a lower accuracy.
+    /// The accuracy of a bin if its gap is `t` times the observed one. Where there is no room for that on its side of the
+    /// confidence, the gap is as large as there is room on either side: it never falls with `t`. (Where all predictions are
+    /// correct, a larger error can only mean a lower accuracy.)
     fn accuracy_at(bin: &Bin, t: f64) -> f64 {
-        let gap = t * (bin.confidence() - bin.accuracy());
-        let accuracy = bin.confidence() - gap;
-        if (0.0..=1.0).contains(&accuracy) { accuracy } else { (bin.confidence() + gap).clamp(0.0, 1.0) }
+        let confidence = bin.confidence();
+        let gap = t * (confidence - bin.accuracy());
+        let [here, opposite] = [confidence - gap, confidence + gap].map(|accuracy| accuracy.clamp(0.0, 1.0));
+        if (here - confidence).abs() >= (opposite - confidence).abs() { here } else { opposite }
     }
 
     /// The true error of a model whose gaps are `t` times the observed ones.
@@ -294,6 +296,25 @@ mod tests {
         assert!((bins.debiased().expect("images") - 0.25).abs() < 1e-9);
         let [low, high] = bins.interval(4.0).expect("an interval");
         assert!((high - low - 4.0 * error).abs() < 0.02, "twice the width: {low} to {high}");
+    }
+
+    #[test]
+    fn the_true_error_never_falls_with_the_size_of_the_gaps() {
+        for (probability, n_correct) in [(0.95, 30), (0.99, 10), (0.6, 95), (0.98, 100)] {
+            let bins = bins(100, probability, n_correct);
+            let errors: Vec<f64> = (0..200).map(|step| bins.error_at(f64::from(step) / 20.0)).collect();
+            assert!(errors.is_sorted(), "{n_correct} of 100 at {probability}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_model_that_is_sure_and_wrong_the_interval_is_that_of_the_accuracy() {
+        let [low, high] = bins(200, 0.95, 60).interval(1.0).expect("an interval");
+        let error = 1.96 * (0.21f64 / 200.0).sqrt();
+        assert!(
+            (low - (0.65 - error)).abs() < 0.01 && (high - (0.65 + error)).abs() < 0.01,
+            "{low} to {high}"
+        );
     }
 
     #[test]
