@@ -11,14 +11,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use roentgen_data::disk;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -68,7 +67,8 @@ mod tests;
 mod training;
 mod trial;
 
-/// Longest that a request may take: a large image on a slow machine.
+/// Longest time until a request is answered, once it has arrived: a large image on a slow machine. Also the longest until more of a
+/// request arrives.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The warning of a server that other machines reach.
@@ -190,7 +190,7 @@ fn routes() -> OpenApiRouter<Site> {
 fn router(site: Site, guard: Guard) -> Router {
     Router::from(routes())
         .with_state(site.clone())
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
+        .layer(from_fn_with_state(TIMEOUT, bodies::limit_time))
         .layer(from_fn(bodies::check_length))
         .layer(from_fn(problem::in_sentences))
         .layer(from_fn_with_state(guard, guard::check))

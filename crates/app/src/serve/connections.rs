@@ -1,7 +1,7 @@
 //! The connections: so many at a time, and none that a client holds without using it.
 //!
-//! A client can send a request slowly, take an answer slowly, or do neither. Each has a limit here, so that a place is free again in
-//! the end; the time from the head of a request to that of its answer is limited by the router.
+//! A client can send the head of a request slowly, take an answer slowly, or do neither. Each has a limit here, so that a place is
+//! free again in the end; the times of a body and of an answer are limited by the router.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -6,13 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::routing::get;
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::bodies::{BodyMemory, limit_time, receive};
 use super::connections::{Limits, serve};
+use super::problem::Problem;
+use super::tests::NeverArrives;
 
 const GET: &[u8] = b"GET /quick HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -37,6 +43,10 @@ async fn running() -> Running {
                 "slow"
             }),
         );
+    serving(router).await
+}
+
+async fn serving(router: Router) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let [head, unread, end] = [300, 1000, 5000].map(Duration::from_millis);
@@ -126,4 +136,52 @@ async fn requests_that_have_begun_are_answered_at_the_end() {
     assert!(answer.ends_with("slow"), "{answer}");
     assert!(is_closed, "it still listens");
     served.await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_a_request_begins_again_with_each_part_of_its_body() {
+    let router = Router::new()
+        .route("/", post(|body: Bytes| async move { format!("{} bytes", body.len()) }))
+        .route("/never", get(std::future::pending::<&'static str>))
+        .layer(from_fn_with_state(Duration::from_secs(1), limit_time))
+        .layer(from_fn(receive));
+    let Running { address, .. } = serving(router).await;
+    let answers = spawn_blocking(move || {
+        let head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 12\r\n\r\n";
+        let mut slow = connect(address, head);
+        let mut interrupted = connect(address, head);
+        interrupted.write_all(b"x").expect("a connection");
+        for _ in 0..12 {
+            std::thread::sleep(Duration::from_millis(150));
+            slow.write_all(b"x").expect("a connection");
+        }
+        let never = connect(address, b"GET /never HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        // Not to its end: the server waits for the rest of the body for a while.
+        let mut answer = [0; 1024];
+        let n_bytes = interrupted.read(&mut answer).expect("an answer");
+        [rest(slow), String::from_utf8_lossy(&answer[..n_bytes]).into_owned(), rest(never)]
+    });
+    let [slow, interrupted, never] = answers.await.expect("no panic");
+    assert!(slow.ends_with("12 bytes"), "{slow}");
+    for (answer, words) in
+        [(interrupted, "nothing more of the request arrived"), (never, "the answer took too long")]
+    {
+        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains(words), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_arrive_slowly_make_room_for_others() {
+    let memory = Arc::new(BodyMemory::new(Duration::from_millis(100)));
+    let read = |body: Body| {
+        let memory = Arc::clone(&memory);
+        tokio::spawn(async move { memory.read(body, Problem::NoData).await.map(|(bytes, _)| bytes) })
+    };
+    // They take all the memory.
+    let slow: Vec<_> = (0..4).map(|_| read(Body::new(NeverArrives(u64::MAX)))).collect();
+    let film = timeout(Duration::from_secs(20), read(Body::from("film"))).await.expect("there is room");
+    assert_eq!(film.expect("no panic").expect("a body"), "film");
+    let refused = read(Body::new(NeverArrives(1))).await.expect("no panic");
+    assert!(matches!(refused, Err(Problem::Refused(StatusCode::REQUEST_TIMEOUT, _))), "{refused:?}");
+    slow.iter().for_each(JoinHandle::abort);
 }

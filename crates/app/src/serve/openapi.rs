@@ -15,7 +15,12 @@ use utoipa::{IntoParams, IntoResponses, OpenApi as _, PartialSchema, ToSchema};
 /// Errors of every request, as `components.responses` has them: status, name, and what it means.
 const OF_ALL: [(&str, &str, &str); 4] = [
     ("401", "NoToken", "The request has no token, or another one: see the security schemes."),
-    ("408", "TooSlow", "The answer was not there after 60 seconds."),
+    (
+        "408",
+        "TooSlow",
+        "The answer was not there 60 seconds after the request, nothing more of the request arrived for 60 seconds, or its \
+         image arrived slowly beside too many others.",
+    ),
     ("421", "OtherHost", "`Host` is not a name of this server, with its port."),
     ("500", "Failed", "A file cannot be read or written, with the reason; or a fault of the program."),
 ];

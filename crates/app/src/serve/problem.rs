@@ -115,7 +115,6 @@ fn sentence(status: StatusCode, body: &str, max_mib: usize) -> String {
             return "this request takes JSON; send the header Content-Type: application/json with it"
                 .to_owned();
         }
-        StatusCode::REQUEST_TIMEOUT => return "the answer took too long; try again".to_owned(),
         _ if of.contains("query string") => "a parameter in the address is missing or wrong",
         _ if of.contains("JSON") && status == StatusCode::BAD_REQUEST => "the request is not JSON",
         _ if of.contains("JSON") => "the request is not the JSON that is expected",

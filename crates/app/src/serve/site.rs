@@ -10,7 +10,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use roentgen_data::disk;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::bodies::MAX_BYTES;
+use super::bodies::BodyMemory;
 use super::counters::Counters;
 use super::data::contents::remove_begun;
 use super::data::inspections::Inspections;
@@ -30,8 +30,6 @@ pub(super) const SETS: &str = ".sets";
 pub(super) const MAX_MODELS: usize = 8;
 /// Requests that wait for a prediction; each waits before its image is read.
 const QUEUE: usize = 256;
-/// Memory for the bodies of requests with an image, in KiB; as much again for images for sets.
-const BODIES_KIB: usize = 4 * (MAX_BYTES >> 10);
 /// Images that are read at the same time.
 const IN_WORK: usize = 4;
 /// Images for sets that have arrived and are written at the same time.
@@ -50,10 +48,10 @@ struct Shared {
     counters: Counters,
     models: Mutex<BTreeMap<PathBuf, Kept>>,
     queue: Arc<Semaphore>,
-    bodies: Arc<Semaphore>,
+    bodies: BodyMemory,
     in_work: Arc<Semaphore>,
     uploads: Semaphore,
-    upload_bodies: Arc<Semaphore>,
+    upload_bodies: BodyMemory,
     collection: Sets,
     training_images: TrainingCache,
     inspections: Inspections,
@@ -81,10 +79,10 @@ impl Site {
             counters: Counters::default(),
             models: Mutex::default(),
             queue: Arc::new(Semaphore::new(QUEUE)),
-            bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+            bodies: BodyMemory::default(),
             in_work: Arc::new(Semaphore::new(IN_WORK)),
             uploads: Semaphore::new(UPLOADS),
-            upload_bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+            upload_bodies: BodyMemory::default(),
             collection: Sets::new(sets_of(runs)),
             training_images: TrainingCache::default(),
             inspections: Inspections::new(n_threads),
@@ -186,17 +184,14 @@ impl Site {
         Arc::clone(&self.0.queue).try_acquire_owned().map_err(|_| Problem::Busy)
     }
 
-    /// Memory for a body: of the length that the head of its request names, or of the greatest.
-    pub(super) async fn memory_for(&self, named: Option<u64>) -> Result<OwnedSemaphorePermit, Problem> {
-        memory_of(&self.0.bodies, named).await
+    /// Memory for bodies with an image to be predicted.
+    pub(super) fn bodies(&self) -> &BodyMemory {
+        &self.0.bodies
     }
 
-    /// The same for an image for a set, so that slow ones keep no prediction waiting.
-    pub(super) async fn upload_memory_for(
-        &self,
-        named: Option<u64>,
-    ) -> Result<OwnedSemaphorePermit, Problem> {
-        memory_of(&self.0.upload_bodies, named).await
+    /// The same for images for sets, so that they keep no prediction waiting.
+    pub(super) fn upload_bodies(&self) -> &BodyMemory {
+        &self.0.upload_bodies
     }
 
     /// The turn of a request that waits.
@@ -237,12 +232,6 @@ impl Site {
         let result = tokio::task::spawn_blocking(move || shared.pool.install(work)).await;
         result.map_err(|_| Problem::Failed)
     }
-}
-
-async fn memory_of(bodies: &Arc<Semaphore>, named: Option<u64>) -> Result<OwnedSemaphorePermit, Problem> {
-    let n_bytes = named.map_or(MAX_BYTES, |n_bytes| n_bytes.min(MAX_BYTES as u64) as usize);
-    let kib = n_bytes.div_ceil(1 << 10) as u32;
-    Arc::clone(bodies).acquire_many_owned(kib).await.map_err(|_| Problem::Failed)
 }
 
 /// The folder of the sets of a server of these runs. That of a single run is beside the run, so that deleting the run keeps the

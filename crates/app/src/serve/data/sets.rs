@@ -40,7 +40,7 @@ const MAX_LISTED: usize = 60;
 /// Most sets.
 const MAX_SETS: usize = 1_000;
 /// Largest image.
-pub(super) const MAX_IMAGE: u64 = 64 << 20;
+const MAX_IMAGE: u64 = 64 << 20;
 /// The file with the title of a set; the loader passes over it.
 const TITLE: &str = ".title";
 /// Digits of the digest in the name of an image whose own name is taken.

@@ -1,7 +1,6 @@
 //! The requests on sets of images that are put together in the browser: make one, add images, remove.
 
 use axum::Json;
-use axum::body::{HttpBody as _, to_bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -11,9 +10,10 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::sets::{AddedImage, ClassImages, MAX_IMAGE, NewImage, SetInfo, Sets};
+use super::sets::{AddedImage, ClassImages, NewImage, SetInfo, Sets};
 use super::thumbnail;
 use super::trainings_on_sets::{check_resumable, names_in_use};
+use crate::serve::bodies::MAX_BYTES;
 use crate::serve::openapi::FileBytes;
 use crate::serve::problem::Problem;
 use crate::serve::site::Site;
@@ -247,13 +247,10 @@ async fn add_image(
 ) -> Result<(StatusCode, Json<AddedImage>), Problem> {
     // Before the file arrives: what is refused now may be sent again.
     check_change(&site, &set, anyway).await?;
-    let _memory = site.upload_memory_for(request.body().size_hint().upper()).await?;
-    let too_large = || {
-        let text =
-            format!("the file is larger than {} MiB, or did not arrive; shrink the image", MAX_IMAGE >> 20);
-        Problem::Refused(StatusCode::PAYLOAD_TOO_LARGE, text)
-    };
-    let bytes = to_bytes(request.into_body(), MAX_IMAGE as usize).await.map_err(|_| too_large())?;
+    let reason =
+        format!("the file is larger than {} MiB, or did not arrive; shrink the image", MAX_BYTES >> 20);
+    let incomplete = Problem::Refused(StatusCode::PAYLOAD_TOO_LARGE, reason);
+    let (bytes, _memory) = site.upload_bodies().read(request.into_body(), incomplete).await?;
     // Not before: a slow client keeps no other waiting.
     let _turn = site.upload_turn().await?;
     let added = on_sets(site.clone(), move |sets| sets.add_image(&set, &image, &bytes)).await?;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::{HttpBody as _, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use roentgen_data::ImageSource;
@@ -47,10 +46,9 @@ pub(super) async fn read_image<T: Send + 'static>(
     work: impl FnOnce(Arc<LoadedModel>, ImageSource) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let run = site.run(run)?;
-    let memory = site.memory_for(request.body().size_hint().upper()).await?;
-    let too_large = || format!("the file is larger than {} MiB, or did not arrive", MAX_BYTES >> 20);
-    let bytes = to_bytes(request.into_body(), MAX_BYTES).await;
-    let bytes = bytes.map_err(|_| Problem::BadBody(StatusCode::PAYLOAD_TOO_LARGE, too_large()))?;
+    let reason = format!("the file is larger than {} MiB, or did not arrive", MAX_BYTES >> 20);
+    let incomplete = Problem::BadBody(StatusCode::PAYLOAD_TOO_LARGE, reason);
+    let (bytes, memory) = site.bodies().read(request.into_body(), incomplete).await?;
     let turn = site.turn().await?;
     let of_site = site.clone();
     let answer = site.compute(move || {
