@@ -358,6 +358,29 @@ fn a_training_that_fails_shows_its_reason() {
 }
 
 #[test]
+fn a_training_whose_images_have_changed_has_no_resume() {
+    let folder = TempDir::new().unwrap();
+    let images = folder.path().join("runs/.sets/films/train");
+    write_images(&folder.path().join("runs/.sets/films"), "train", &[("normal", 12), ("ill", 12)]);
+    let server = Server::start(folder.path());
+    let long = json!({ "data": "set:films", "name": "a", "epochs": 5000, "width": 8 });
+    assert_eq!(server.order(&long).0, 201);
+    server.state_when(is_beyond(0));
+    server.change("stop");
+    assert_eq!(server.state_when(is("stopped"))["can_resume"], true);
+    fs::remove_file(images.join("ill/film00.png")).unwrap();
+    server.change("resume");
+    let failed = server.state_when(is("failed"));
+    let reason = failed["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("it cannot be resumed: the images are no longer those of the run"),
+        "{reason}"
+    );
+    assert_eq!(failed["can_resume"], false);
+    server.end(Signal::TERM);
+}
+
+#[test]
 fn the_end_of_the_input_stops_a_training_as_a_signal_does_and_not_twice() {
     let folder = TempDir::new().unwrap();
     let output = roentgen(&["train", "--stop-with-input", "--films", "100000", "--out", "a"], folder.path());

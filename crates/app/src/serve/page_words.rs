@@ -88,6 +88,7 @@ const WORDS: [(&str, &str); 38] = [
     (", or take it for one of them, such as with --classes \"{}={}\"", ""),
     ("train another one with another --out", "train another one"),
     ("cannot read --out ", "cannot read "),
+    ("cannot resume {}: ", "it cannot be resumed: "),
 ];
 const SMALLER: &str = "choose a smaller size or width, behind More on the page Train";
 

@@ -31,6 +31,8 @@ const MAX_LINES: usize = 200;
 const MAX_VIEWERS: usize = 64;
 /// Exit codes of a training that was stopped.
 const STOPPED: [i32; 2] = [130, 143];
+/// How the error of a run that cannot be resumed begins.
+const NOT_RESUMABLE: &str = "cannot resume ";
 
 /// How a training ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +41,8 @@ pub(super) enum End {
     Done,
     /// It was asked to stop.
     Stopped,
-    /// With an error.
-    Failed { reason: String, at: SystemTime },
+    /// With an error. Where the folder or the images are not those that the run had, it cannot be resumed.
+    Failed { reason: String, is_resumable: bool, at: SystemTime },
 }
 
 /// What is known of a training that this server started.
@@ -385,5 +387,6 @@ fn end_of(status: io::Result<ExitStatus>, errors: &[&str]) -> End {
         Ok(status) => format!("the system ended it ({status}); is there enough memory?"),
         Err(error) => error.to_string(),
     };
-    End::Failed { reason, at: SystemTime::now() }
+    let is_resumable = !reason.starts_with(NOT_RESUMABLE);
+    End::Failed { reason, is_resumable, at: SystemTime::now() }
 }

@@ -84,9 +84,11 @@ impl Progress {
             (Stage::Training | Stage::Stopping | Stage::Stopped, _, Some((n, done))) => Some(done / n as f64),
             _ => None,
         };
-        let reason = match own.and_then(|own| own.end) {
-            Some(End::Failed { reason, .. }) if state == Stage::Failed => Some(without_flags(&reason)),
-            _ => None,
+        let (reason, is_resumable) = match own.and_then(|own| own.end) {
+            Some(End::Failed { reason, is_resumable, .. }) if state == Stage::Failed => {
+                (Some(without_flags(&reason)), is_resumable)
+            }
+            _ => (None, state == Stage::Stopped),
         };
         let result = (state == Stage::Done).then(|| Quality::read(folder).result).flatten();
         let is_at_work = matches!(state, Stage::Reading | Stage::Training | Stage::Evaluating);
@@ -101,7 +103,7 @@ impl Progress {
             fraction: fraction.map(|fraction| (1000.0 * fraction).round() / 1000.0),
             seconds_left,
             can_stop: is_at_work && is_own,
-            can_resume: matches!(state, Stage::Stopped | Stage::Failed) && has(CONFIG) && !has(METRICS),
+            can_resume: is_resumable && has(CONFIG) && !has(METRICS),
             has_model: has(MODEL),
             has_report: has(REPORT),
         }
@@ -274,7 +276,7 @@ mod tests {
             std::fs::write(folder.path().join(name), "").expect("a file");
         }
         let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
-        let end = End::Failed { reason: "the folder is in use".to_owned(), at: now };
+        let end = End::Failed { reason: "the folder is in use".to_owned(), is_resumable: true, at: now };
         let own = TrainingStatus { has_begun: false, is_stopping: false, bar: None, end: Some(end) };
         let found = |written: SystemTime| {
             let file = std::fs::File::options().append(true).open(folder.path().join(METRICS));

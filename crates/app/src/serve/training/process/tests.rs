@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{METRICS, MODEL};
 use crate::serve::site::Site;
 use crate::serve::tests::ask;
@@ -21,6 +22,11 @@ fn started(folder: &Path, arguments: &[OsString]) -> Started {
     }
 }
 
+/// The end of a training with this error.
+fn failed(reason: &str) -> End {
+    end_of(Err(io::Error::other(reason)), &[])
+}
+
 #[tokio::test]
 async fn a_training_has_the_name_of_its_run_and_is_forgotten_with_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -37,16 +43,17 @@ async fn a_training_has_the_name_of_its_run_and_is_forgotten_with_it() {
         let answer = serde_json::from_slice::<Value>(&body).unwrap_or_default();
         (status, answer["state"].as_str().unwrap_or_default().to_owned())
     };
-    let failed = || Some(End::Failed { reason: "no images".to_owned(), at: SystemTime::now() });
     let gone = (StatusCode::NOT_FOUND, String::new());
 
     site.trainings().latest().training = Some(started(&path("b"), &[]));
     assert_eq!(rename("a", "b").await, StatusCode::CONFLICT, "it has no folder yet, but its name");
-    site.trainings().latest().training = Some(Started { end: failed(), ..started(&path("b"), &[]) });
+    site.trainings().latest().training =
+        Some(Started { end: Some(failed("no images")), ..started(&path("b"), &[]) });
     assert_eq!(rename("a", "b").await, StatusCode::OK);
     assert_eq!(state("b").await, (StatusCode::OK, "stopped".to_owned()), "the other one has failed");
 
-    site.trainings().latest().training = Some(Started { end: failed(), ..started(&path("b"), &[]) });
+    site.trainings().latest().training =
+        Some(Started { end: Some(failed("no images")), ..started(&path("b"), &[]) });
     assert_eq!(rename("b", "c").await, StatusCode::OK);
     assert_eq!(state("c").await, (StatusCode::OK, "failed".to_owned()));
     assert_eq!(state("b").await, gone);
@@ -70,7 +77,7 @@ async fn a_training_that_failed_before_it_had_a_folder_is_listed_with_the_reason
     let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
     let path = folder.path().join("a");
     let end = |end| site.trainings().latest().training = Some(Started { end, ..started(&path, &[]) });
-    end(Some(End::Failed { reason: "no images".to_owned(), at: SystemTime::now() }));
+    end(Some(failed("no images")));
     let page = models_page(&site).await;
     assert!(page.contains("The training failed.") && page.contains("no images"), "{page}");
     assert!(!page.contains("Rename"), "there is no folder: {page}");
@@ -85,6 +92,30 @@ async fn a_training_that_failed_before_it_had_a_folder_is_listed_with_the_reason
         end(Some(other));
         assert_eq!(n_listed(&site, "a").await, 0);
     }
+}
+
+#[tokio::test]
+async fn a_training_that_failed_has_resume_unless_the_run_cannot_be_resumed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let path = folder.path().join("a");
+    std::fs::create_dir(&path).expect("a folder");
+    std::fs::write(path.join(CONFIG), "data = \"films\"\n").expect("a file");
+    let changed = RunDirError::not_resumable("/home/me/a", "the images have changed").to_string();
+    for (reason, shown, can_resume) in [
+        ("the disk is full", "the disk is full", true),
+        (changed.as_str(), "it cannot be resumed: the images have changed", false),
+    ] {
+        let end = Some(failed(reason));
+        site.trainings().latest().training = Some(Started { end, ..started(&path, &[]) });
+        let (_, _, body) = ask(&site, "GET", "/api/v1/runs/a/training", Vec::new()).await;
+        let state = serde_json::from_slice::<Value>(&body).expect("JSON");
+        assert_eq!((&state["reason"], &state["can_resume"]), (&shown.into(), &can_resume.into()));
+        let page = models_page(&site).await;
+        assert!(page.contains(shown) && page.contains("Resume a") == can_resume, "{page}");
+    }
+    let (status, ..) = ask(&site, "POST", "/api/v1/runs/a/training/resume", Vec::new()).await;
+    assert_eq!(status, StatusCode::CONFLICT);
 }
 
 #[tokio::test]
@@ -127,9 +158,8 @@ fn images_are_in_use_until_the_training_has_read_them() {
 fn a_server_that_ends_names_what_can_be_done_with_its_training() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let text = |end: &End| after(end, folder.path()).unwrap_or_default();
-    let failed = End::Failed { reason: "the disk is full".to_owned(), at: SystemTime::now() };
     assert!(text(&End::Stopped).contains("start it again"), "it has no folder");
     std::fs::write(folder.path().join(CONFIG), "").expect("a file");
     assert!(text(&End::Stopped).contains("train --resume"));
-    assert_eq!([text(&failed), text(&End::Done)], ["it failed: the disk is full", ""]);
+    assert_eq!([text(&failed("the disk is full")), text(&End::Done)], ["it failed: the disk is full", ""]);
 }
