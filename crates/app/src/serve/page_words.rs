@@ -2,7 +2,7 @@
 
 /// What a sentence has, and what the page has in its place; a text before one that it contains. `{}` is any text, at the end of an
 /// entry the rest of the line.
-const WORDS: [(&str, &str); 38] = [
+const WORDS: [(&str, &str); 39] = [
     ("ignore them with --skip-bad", "leave them out, with a choice behind More on the page Train"),
     (
         "consider --prior balanced or, stronger, --class-weights balanced",

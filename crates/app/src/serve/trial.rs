@@ -84,6 +84,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                 button #again type="button" hidden { "Send the rest again" } " " button #leave type="button" hidden { "Leave the rest out" }
                 p #kept.soft hidden { "Answers from before this page was loaded are shown without their images, which are not kept. \
                     Add an image again to see why, or to correct its answer." }
+                div #earlier {}
                 p.soft #together role="status" hidden {}
                 div.scroll { table #results hidden {
                     thead { tr { @for column in ["image", "answer", "probability", "remark"] {

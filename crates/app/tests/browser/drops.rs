@@ -249,6 +249,20 @@ fn a_class_takes_dropped_images_and_pictures_of_the_camera() {
     check_logs(&browser, &server);
 }
 
+/// The table that a button saves, without a download.
+fn saved_table(browser: &Browser, button: &str) -> String {
+    let save = "HTMLAnchorElement.prototype.click = () => {};
+        const addressOf = URL.createObjectURL;
+        URL.createObjectURL = (blob) => {
+            blob.text().then((text) => { window.saved = text; });
+            return addressOf.call(URL, blob);
+        };
+        document.querySelector(arguments[0]).click()";
+    browser.run(save, &Value::from(button));
+    browser.wait("window.saved");
+    browser.run("return window.saved", &Value::Null).as_str().unwrap().to_owned()
+}
+
 #[test]
 fn dropped_images_and_folders_are_tried() {
     let Some(browser) = Browser::start() else { return };
@@ -266,24 +280,23 @@ fn dropped_images_and_folders_are_tried() {
     let rows = browser.text("#results tbody");
     assert!(names.iter().all(|name| rows.contains(name)), "{rows}");
     assert!(!rows.contains("not read"), "{rows}");
-    // The table that is saved, without a download.
-    let save = "HTMLAnchorElement.prototype.click = () => {};
-        const addressOf = URL.createObjectURL;
-        URL.createObjectURL = (blob) => {
-            blob.text().then((text) => { window.saved = text; });
-            return addressOf.call(URL, blob);
-        };
-        document.querySelector('#save').click()";
-    browser.run(save, &Value::Null);
-    browser.wait("window.saved");
-    let saved = browser.run("return window.saved", &Value::Null);
-    assert!(names.iter().all(|name| saved.as_str().unwrap().contains(name)), "{saved}");
+    let saved = saved_table(&browser, "#save");
+    assert!(names.iter().all(|name| saved.contains(name)), "{saved}");
     make_unreadable(&browser, "p1");
     browser.drop_paths(".drop", &[&folder.path().join("new")]);
     browser.wait("document.querySelector('#unread').textContent === 'The browser cannot read new/p1.'");
     browser.wait("document.querySelector('#status').textContent === '4 images done'");
     check_page(&browser);
     check_logs(&browser, &server);
+}
+
+/// Whether the page asks before it is left; from then on it does not.
+fn asks_before_leaving(browser: &Browser) -> bool {
+    let script = "const event = new Event('beforeunload', { cancelable: true });
+        dispatchEvent(event);
+        addEventListener('beforeunload', (event) => event.stopImmediatePropagation(), true);
+        return event.defaultPrevented";
+    browser.run(script, &Value::Null) == true
 }
 
 #[test]
@@ -309,11 +322,7 @@ fn images_without_an_answer_are_sent_or_added_again_before_the_others_can_be_sav
     browser.wait("document.querySelector('#status').textContent === '1 of 2 images answered'");
     assert!(browser.text("#results tbody").contains("not sent"));
     assert_eq!(shown(), "#again #leave");
-    let is_asked = "const event = new Event('beforeunload', { cancelable: true });
-        dispatchEvent(event);
-        addEventListener('beforeunload', (event) => event.stopImmediatePropagation(), true);
-        return event.defaultPrevented";
-    assert_eq!(browser.run(is_asked, &Value::Null), true);
+    assert!(asks_before_leaving(&browser));
 
     browser.open(&browser.address());
     browser.wait("document.querySelectorAll('#results tbody tr').length === 2");
@@ -329,6 +338,43 @@ fn images_without_an_answer_are_sent_or_added_again_before_the_others_can_be_sav
     browser.wait("document.querySelector('#status').textContent === '2 images done'");
     browser.wait("!document.querySelector('#together').hidden");
     assert_eq!(shown(), "#save #together");
+    check_logs(&browser, &server);
+}
+
+#[test]
+fn answers_of_a_model_that_has_changed_can_be_saved_after_the_page_is_loaded_again() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "24", "--out", "runs/a"], folder.path());
+    write_images(folder.path(), "new", &[("any", 2)]);
+    let films = [0, 1].map(|i| folder.path().join(format!("new/any/film{i:02}.png")));
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/runs/a/try", server.origin));
+    browser.drop_paths(".drop", &[&films[0]]);
+    browser.wait("document.querySelector('#status').textContent === '1 image done'");
+    // As a training does after an epoch that is better: another file in its place.
+    let [model, new] = ["runs/a/model.safetensors", "new.safetensors"].map(|name| folder.path().join(name));
+    std::fs::write(&new, std::fs::read(&model).unwrap()).unwrap();
+    std::fs::rename(new, model).unwrap();
+    browser.drop_paths(".drop", &[&films[1]]);
+    browser.wait("document.querySelector('#status').textContent === '1 of 2 images answered'");
+    assert!(browser.text("#results tbody").contains("load the page again"));
+    browser.wait("document.querySelector('#again').hidden && !document.querySelector('#leave').hidden");
+    assert!(asks_before_leaving(&browser));
+
+    browser.open(&browser.address());
+    browser.wait("document.querySelector('#earlier button')");
+    assert!(browser.text("#earlier").contains("since it answered 1 image."));
+    assert!(browser.text("#results tbody").is_empty(), "it has another model");
+    check_page(&browser);
+    let saved = saved_table(&browser, "#earlier button");
+    assert!(saved.contains("film00.png") && !saved.contains("film01.png"), "{saved}");
+    browser.tab_to("#clear");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#clear').hidden");
+    let errors = browser.log("browser");
+    assert!(errors.iter().all(|error| error.contains("409")), "{errors:?}");
     check_logs(&browser, &server);
 }
 

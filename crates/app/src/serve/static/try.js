@@ -3,7 +3,7 @@
 import { element, post } from "./common.js";
 import { chosenFiles, droppedFiles, isSingleFolder, unreadableText } from "./data_files.js";
 import { correct } from "./try_correct.js";
-import { keep, kept } from "./try_kept.js";
+import { earlier, forgetEarlier, keep, kept } from "./try_kept.js";
 import { allowSorting, csv, makeSortable, sort } from "./try_table.js";
 import { why } from "./try_why.js";
 
@@ -18,6 +18,7 @@ const [again, leave] = ["#again", "#leave"].map((name) => document.querySelector
 const { api, written } = document.querySelector("#trial").dataset;
 const [status, together] = [document.querySelector("#status"), document.querySelector("#together")];
 const [meaning, unread] = [document.querySelector("#meaning"), document.querySelector("#unread")];
+const ofEarlier = document.querySelector("#earlier");
 /**
  * Each image: its name with its folders, its row, its file with these folders (not of those from before the page was loaded
  * again), and its answer, or the problem for which it has none.
@@ -25,6 +26,8 @@ const [meaning, unread] = [document.querySelector("#meaning"), document.querySel
 const entries = [];
 const tasks = [];
 let nInWork = 0;
+/** Whether the model has changed, so that this page gets no more answers. */
+let isOutdated = false;
 /** The comparison of the images with those of the training: its text, its result, and whether all images are in it. */
 let comparison = null;
 const LATER = "The images that were added later are not in this comparison.";
@@ -42,6 +45,7 @@ async function predict({ file, name }) {
   } catch (error) {
     // A file that is too large has no other answer later.
     if (error.status === 413) return { answer: { path: name, error: error.message } };
+    if (error.status === 409) isOutdated = true;
     return { problem: error.message };
   }
 }
@@ -174,10 +178,10 @@ function showProgress() {
   const images = n === 1 ? "image" : "images";
   const done = nDone < n ? `${nDone} of ${n} ${images}${isOver ? " answered" : ""}` : `${nDone} ${images} done`;
   status.textContent = n === 0 ? "" : done;
-  clear.hidden = n === 0;
+  clear.hidden = n === 0 && ofEarlier.childElementCount === 0;
   // A table of a part of the images would be taken for that of all.
   save.hidden = n === 0 || nDone < n;
-  again.hidden = !isOver || !unanswered.some(({ file }) => file);
+  again.hidden = isOutdated || !isOver || !unanswered.some(({ file }) => file);
   leave.hidden = !isOver || unanswered.length === 0;
 }
 
@@ -273,6 +277,25 @@ function showKept() {
   showProgress();
 }
 
+/** Saves the answers of these entries as a table. */
+function download(answered) {
+  const link = element("a");
+  link.href = URL.createObjectURL(new Blob([csv(answered.map(({ answer }) => answer))], { type: "text/csv" }));
+  link.download = "predictions.csv";
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+/** Offers to save the answers of earlier files of the model, which are in no table with those of the present one. */
+function showEarlier() {
+  for (const answered of earlier()) {
+    const images = `${answered.length} ${answered.length === 1 ? "image" : "images"}`;
+    const line = element("p", `The model has changed since it answered ${images}. Those answers are kept: `, "soft");
+    line.append(button("Save them as CSV", "Save them as CSV", () => download(answered)));
+    ofEarlier.append(line);
+  }
+}
+
 input.addEventListener("change", () => {
   add(chosenFiles(input));
   input.value = "";
@@ -288,17 +311,11 @@ for (const name of ["dragover", "dragleave", "drop"]) {
     add(found);
   });
 }
-save.addEventListener("click", () => {
-  const answers = entries.map(({ answer }) => answer);
-  const link = element("a");
-  link.href = URL.createObjectURL(new Blob([csv(answers)], { type: "text/csv" }));
-  link.download = "predictions.csv";
-  link.click();
-  URL.revokeObjectURL(link.href);
-});
+save.addEventListener("click", () => download(entries));
 clear.addEventListener("click", () => {
   entries.length = 0;
   comparison = null;
+  forgetEarlier();
   location.reload();
 });
 again.addEventListener("click", () => {
@@ -319,4 +336,5 @@ addEventListener("beforeunload", (event) => {
 });
 addEventListener("pagehide", () => keep(entries, comparison));
 makeSortable(table, entries);
+showEarlier();
 showKept();
