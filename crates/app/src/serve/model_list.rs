@@ -34,7 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 /// `GET /`: all runs.
 async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
     let trainings = training::unfinished(&site).await?;
-    let mut runs = site.beside(listed).await?;
+    let (mut runs, is_single) = site.beside(|site| Ok((listed(site)?, site.has_single_run()))).await?;
     // A training has a model from its first epoch on; it is listed once.
     runs.retain(|listed| trainings.iter().all(|training| training.name != listed.run.name));
     Ok(page(
@@ -50,14 +50,14 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
             } @else if runs.is_empty() {
                 p.remark { "There is no model yet. Choose your images on the page " a href="/data" { "Data" } ", or begin with " a href="/data?data=phantoms" { "example films" } " that the program draws." }
             } @else {
-                ul.runs { @for run in &runs { li { (run_line(run)) } } }
+                ul.runs { @for run in &runs { li { (run_line(run, !is_single)) } } }
             }
             @if runs.len() > 1 { (compare_form(&runs)) }
             @if !trainings.is_empty() {
                 h2 { "Trainings that have not ended" }
                 ul.runs { @for training in &trainings { li { (training_line(training)) } } }
             }
-            (deletion())
+            @if !is_single { (deletion()) }
         },
     ))
 }
@@ -66,7 +66,7 @@ fn listed(site: &Site) -> Result<Vec<ListedRun>, Problem> {
     Ok(site.runs()?.into_iter().map(ListedRun::new).collect())
 }
 
-fn run_line(ListedRun { run, result, .. }: &ListedRun) -> Markup {
+fn run_line(ListedRun { run, result, .. }: &ListedRun, can_change: bool) -> Markup {
     let RunEntry { name, has_report, .. } = run;
     let of_run = |page: &str| format!("/runs/{}/{page}", encoded(name));
     let export = |format: &str| format!("/api/v1/runs/{}/export?format={format}", encoded(name));
@@ -82,13 +82,13 @@ fn run_line(ListedRun { run, result, .. }: &ListedRun) -> Markup {
             p { "Download the model: "
                 a href=(export("onnx")) download { "ONNX" } " "
                 a href=(export("safetensors")) download { "safetensors" } }
-            (change_form(name))
+            @if can_change { (change_form(name)) }
         }
     }
 }
 
 fn training_line(training: &Unfinished) -> Markup {
-    let Unfinished { name, sentence, reason, can_resume, has_model, has_folder } = training;
+    let Unfinished { name, sentence, reason, can_resume, has_model, can_change } = training;
     let page = format!("/runs/{}/training", encoded(name));
     html! {
         strong { (name) }
@@ -99,7 +99,7 @@ fn training_line(training: &Unfinished) -> Markup {
             p.remark.bad role="alert" hidden {}
         }
         @if let Some(reason) = reason { p.remark.bad { (reason) } }
-        @if *has_folder { details { summary aria-label=(format!("more about {name}")) { "more" } (change_form(name)) } }
+        @if *can_change { details { summary aria-label=(format!("more about {name}")) { "more" } (change_form(name)) } }
     }
 }
 

@@ -120,11 +120,15 @@ impl Site {
         QUEUE - self.0.queue.available_permits()
     }
 
+    /// Whether it has a single run, beside which there is no place for another one.
+    pub(super) fn has_single_run(&self) -> bool {
+        runs::is_single(&self.0.runs)
+    }
+
     /// The folder that new runs go to.
     pub(super) fn runs_folder(&self) -> Result<&Path, Problem> {
-        let runs = &self.0.runs;
-        if !runs::is_single(runs) {
-            return Ok(runs);
+        if !self.has_single_run() {
+            return Ok(&self.0.runs);
         }
         let reason = "roentgen serve shows a single run; start it with a folder of runs to train another one";
         Err(Problem::Refused(StatusCode::CONFLICT, reason.to_owned()))

@@ -327,8 +327,24 @@ async fn a_training_in_a_terminal_is_shown_and_not_touched() {
     let order = br#"{"data": "phantoms", "epochs": 0}"#.to_vec();
     let (status, _, reason) = ask(&site, "POST", "/api/v1/training", order.clone()).await;
     assert!(status == StatusCode::BAD_REQUEST && reason.starts_with(b"epochs is 0"), "{status}");
-    // A server of a single run has no place for another one.
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_a_single_run_offers_no_training_and_no_change() {
+    let folder = trained();
+    let run = folder.path().join("my run");
     let single = Site::new(&run, folder.path(), 1).expect("threads");
     let (status, _, _) = ask(&single, "POST", "/api/v1/training", br#"{"data": "phantoms"}"#.to_vec()).await;
     assert_eq!(status, StatusCode::CONFLICT);
+    let page = async |path: &str| {
+        let (_, _, page) = ask(&single, "GET", path, Vec::new()).await;
+        String::from_utf8(page).expect("text")
+    };
+    let start = page("/train?data=phantoms").await;
+    assert!(start.contains("shows a single run") && !start.contains("<form"), "{start}");
+    let finished = page("/").await;
+    assert!(finished.contains("more about my run") && !finished.contains("Rename"), "{finished}");
+    fs::remove_file(run.join("metrics.json")).expect("a file");
+    let interrupted = page("/").await;
+    assert!(interrupted.contains("Resume my run") && !interrupted.contains("Rename"), "{interrupted}");
 }

@@ -71,6 +71,9 @@ async fn start_page(
     Query(Parameters { data, skip_bad }): Query<Parameters>,
 ) -> Result<Markup, Problem> {
     site.beside(move |site| {
+        if site.has_single_run() {
+            return Ok(page::of_single_run());
+        }
         // They may have been removed.
         let latest = || site.inspections().latest().filter(|text| DataSet::of(site, text).is_ok());
         let Some(text) = data.or_else(latest) else {
@@ -129,8 +132,8 @@ pub(super) struct Unfinished {
     pub(super) can_resume: bool,
     /// Whether there is a model to try.
     pub(super) has_model: bool,
-    /// Whether it has a folder, which can be renamed and deleted.
-    pub(super) has_folder: bool,
+    /// Whether it can be renamed and deleted.
+    pub(super) can_change: bool,
 }
 
 /// The trainings that have not ended.
@@ -146,10 +149,12 @@ pub(super) async fn unfinished(site: &Site) -> Result<Vec<Unfinished>, Problem> 
             runs.insert(0, own);
         }
         runs.retain(|(_, path)| !path.join(METRICS).is_file());
+        let is_single = site.has_single_run();
         let line = |(name, path): (String, PathBuf)| {
             let Progress { sentence, reason, can_resume, has_model, .. } =
                 Progress::of(&path, &read_log(&path), trainings.status(&name));
-            Unfinished { name, sentence, reason, can_resume, has_model, has_folder: path.is_dir() }
+            let can_change = !is_single && path.is_dir();
+            Unfinished { name, sentence, reason, can_resume, has_model, can_change }
         };
         Ok(runs.into_iter().map(line).collect())
     })

@@ -57,6 +57,20 @@ pub(super) fn start(
     )
 }
 
+/// The page of a server that has no place for another run.
+pub(super) fn of_single_run() -> Markup {
+    page(
+        "/train",
+        "Roentgen: train",
+        None,
+        html! {
+            h1 { "Train" }
+            p.remark { "This server shows a single run, and trains no other one. To train, start roentgen serve with a folder of "
+                "runs." }
+        },
+    )
+}
+
 /// The page where the images have to be fixed first.
 pub(super) fn to_fix(text: &str, title: &str) -> Markup {
     page(
