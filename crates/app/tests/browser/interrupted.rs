@@ -37,6 +37,26 @@ fn an_interrupted_training_is_resumed_by_keyboard_from_the_list() {
     browser.press(ENTER);
     browser.wait("location.pathname === '/runs/a/training' && document.querySelector('#bar').value > 0");
     browser.wait("document.querySelector('#sentence').textContent.startsWith('Training: epoch')");
+    // In one script, so that the training goes on meanwhile.
+    let hide_and_show = "const Source = EventSource;
+        window.EventSource = class extends Source {
+            constructor(address) {
+                super(address);
+                window.latest = this;
+            }
+        };
+        const show = (isShown) => {
+            Object.defineProperty(document, 'hidden', { configurable: true, value: !isShown });
+            document.dispatchEvent(new Event('visibilitychange'));
+        };
+        show(false);
+        show(true);
+        const opened = window.latest;
+        show(false);
+        const isClosed = opened?.readyState === Source.CLOSED;
+        show(true);
+        return isClosed && window.latest !== opened";
+    assert_eq!(browser.run(hide_and_show, &Value::Null), true, "a page that is not seen holds no connection");
     check_logs(&browser, &server);
     // It stops with the server, with a checkpoint, and is resumed on its page.
     drop(server);

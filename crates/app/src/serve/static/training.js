@@ -122,9 +122,16 @@ function show(now) {
   if (now.state === "done" && now.has_report) showReport();
 }
 
-function listen() {
+function stopListening() {
   clearTimeout(next);
   events?.close();
+  events = undefined;
+}
+
+/** Shows what comes while the page is seen: a stream holds one of the six connections that a browser has for a server. */
+function listen() {
+  stopListening();
+  if (document.hidden) return;
   const source = new EventSource(`${api}/events`);
   events = source;
   source.addEventListener("message", ({ data }) => {
@@ -184,4 +191,8 @@ find("stop").addEventListener("click", (event) => {
   if (confirm("Stop this training? It can be resumed later.")) ask(event.currentTarget, "stop");
 });
 find("resume").addEventListener("click", (event) => ask(event.currentTarget, "resume"));
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) stopListening();
+  else if (state !== "done") listen();
+});
 listen();
