@@ -270,18 +270,23 @@ fn dropped_images_and_folders_are_tried() {
     train(&["--films", "24", "--out", "runs/a"], folder.path());
     // Each patient has a file of this name.
     write_images(folder.path(), "new", &[("p1", 1), ("p2", 1)]);
-    std::fs::copy(folder.path().join("new/p1/film00.png"), folder.path().join("alone.png")).unwrap();
+    let frame = image::RgbaImage::from_fn(40, 36, |x, y| image::Rgba([5 * x as u8, 5 * y as u8, 0, 255]));
+    let mut animation = std::fs::File::create(folder.path().join("alone.gif")).unwrap();
+    let frames = [frame.clone(), frame].map(image::Frame::new);
+    image::codecs::gif::GifEncoder::new(&mut animation).encode_frames(frames).unwrap();
     let server = Server::start(folder.path());
     server.open_in(&browser);
     browser.open(&format!("{}/runs/a/try", server.origin));
-    browser.drop_paths(".drop", &[&folder.path().join("alone.png"), &folder.path().join("new")]);
+    browser.drop_paths(".drop", &[&folder.path().join("alone.gif"), &folder.path().join("new")]);
     browser.wait("document.querySelector('#status').textContent === '3 images done'");
-    let names = ["alone.png", "new/p1/film00.png", "new/p2/film00.png"];
+    let names = ["alone.gif", "new/p1/film00.png", "new/p2/film00.png"];
     let rows = browser.text("#results tbody");
     assert!(names.iter().all(|name| rows.contains(name)), "{rows}");
     assert!(!rows.contains("not read"), "{rows}");
     let saved = saved_table(&browser, "#save");
     assert!(names.iter().all(|name| saved.contains(name)), "{saved}");
+    assert!(saved.lines().next().unwrap().ends_with(",\"notes\",\"corrected\""), "{saved}");
+    assert!(saved.contains("it holds several images (pages or frames); the first one was read"), "{saved}");
     make_unreadable(&browser, "p1");
     browser.drop_paths(".drop", &[&folder.path().join("new")]);
     browser.wait("document.querySelector('#unread').textContent === 'The browser cannot read new/p1.'");
@@ -429,5 +434,8 @@ fn a_correction_that_is_corrected_removes_only_what_it_added() {
     assert_eq!([images_of(&runs, "first").len(), images_of(&runs, "second").len()], [1, 1]);
     correct(1, "third");
     assert_eq!([images_of(&runs, "first").len(), images_of(&runs, "third").len()], [0, 1]);
+    let saved = saved_table(&browser, "#save");
+    let corrected: Vec<&str> = saved.lines().skip(1).filter_map(|line| line.rsplit(',').next()).collect();
+    assert_eq!(corrected, ["\"third\"", "\"second\""]);
     check_logs(&browser, &server);
 }

@@ -277,10 +277,10 @@ function showKept() {
   showProgress();
 }
 
-/** Saves the answers of these entries as a table. */
+/** Saves entries with their answers as a table. */
 function download(answered) {
   const link = element("a");
-  link.href = URL.createObjectURL(new Blob([csv(answered.map(({ answer }) => answer))], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob([csv(answered)], { type: "text/csv" }));
   link.download = "predictions.csv";
   link.click();
   URL.revokeObjectURL(link.href);

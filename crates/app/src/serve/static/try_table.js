@@ -49,14 +49,17 @@ function cell(value) {
   return `"${safe.replaceAll('"', '""')}"`;
 }
 
-/** The answers as a table for other programs. */
-export function csv(answers) {
-  const names = Object.keys(answers.find((answer) => answer.probabilities)?.probabilities ?? {});
-  const heading = ["image", "class", "probability", "rejected", "reason", "error", ...names.map((name) => `p(${name})`)];
-  const row = (answer) => [
+/** The answers and corrections of entries as a table for other programs. */
+export function csv(entries) {
+  const names = Object.keys(entries.find(({ answer }) => answer.probabilities)?.answer.probabilities ?? {});
+  const heading = [
+    "image", "class", "probability", "rejected", "reason", "error", ...names.map((name) => `p(${name})`), "notes", "corrected",
+  ];
+  const row = ({ answer, correction }) => [
     answer.path, answer.class, answer.probability, answer.rejected, answer.reason, answer.error,
     // Who reads a table takes the largest column for the class.
     ...names.map((name) => (answer.rejected ? "" : answer.probabilities?.[name])),
+    answer.notes?.join("; "), correction?.name,
   ];
-  return [heading, ...answers.map(row)].map((cells) => cells.map(cell).join(",")).join("\r\n") + "\r\n";
+  return [heading, ...entries.map(row)].map((cells) => cells.map(cell).join(",")).join("\r\n") + "\r\n";
 }
