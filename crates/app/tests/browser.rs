@@ -423,14 +423,17 @@ fn runs_are_compared_renamed_and_deleted_by_keyboard() {
     check_page(&browser);
     browser.tab_to("[data-run=b] input");
     // Tab selects the old name.
-    browser.send("[data-run=b] input", "b2");
+    // As long as a name may be, which is wider than a phone.
+    let long = "b".repeat(100);
+    browser.send("[data-run=b] input", &long);
     browser.press(ENTER);
-    browser.wait("document.querySelector('[data-run=b2]')");
-    assert!(folder.path().join("runs/b2/model.safetensors").is_file());
+    browser.wait(&format!("document.querySelector('[data-run={long}]')"));
+    assert!(folder.path().join("runs").join(&long).join("model.safetensors").is_file());
+    check_page(&browser);
 
-    open_more("b2");
+    open_more(&long);
     let delete = || {
-        browser.tab_to("[data-run=b2] .delete");
+        browser.tab_to(&format!("[data-run={long}] .delete"));
         browser.press(ENTER);
         browser.wait("document.querySelector('#deletion').open");
     };
@@ -450,12 +453,14 @@ fn runs_are_compared_renamed_and_deleted_by_keyboard() {
     assert!(browser.text("main").contains("Both runs predict equally many images correctly"));
     browser.tab_to("main a[href='/']");
     browser.press(ENTER);
-    browser.wait("document.querySelector('[data-run=b2]')");
-    open_more("b2");
+    browser.wait(&format!("document.querySelector('[data-run={long}]')"));
+    open_more(&long);
     delete();
     browser.tab_to("#deletion .delete");
     browser.press(ENTER);
-    browser.wait("!document.querySelector('[data-run=b2]') && document.querySelector('[data-run=a]')");
+    browser.wait(&format!(
+        "!document.querySelector('[data-run={long}]') && document.querySelector('[data-run=a]')"
+    ));
     let left: Vec<_> =
         std::fs::read_dir(folder.path().join("runs")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["a"]);

@@ -16,7 +16,7 @@ use crate::model::trained_model::Model;
 pub(super) struct LoadedModel {
     pub(super) model: Model,
     /// When its file was written, in nanoseconds since 1970: another file has another time.
-    pub(super) written: String,
+    pub(super) written: u64,
     pub(super) queue: Queue<WaitingImage, (ImagePrediction, BatchSummary)>,
 }
 
@@ -24,14 +24,15 @@ impl LoadedModel {
     /// The model of a file that was written at this time.
     pub(super) fn new(model: Model, written: Option<SystemTime>) -> Self {
         let since = written.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        Self { model, written: since.unwrap_or_default().as_nanos().to_string(), queue: Queue::default() }
+        // They fit until the year 2554.
+        Self { model, written: since.unwrap_or_default().as_nanos() as u64, queue: Queue::default() }
     }
 
     /// Fails if a page was loaded with the file of another time, whose answers it shows.
     ///
     /// # Errors
     /// [`Problem::BadBody`].
-    pub(super) fn check_written(&self, of_page: Option<&str>) -> Result<(), Problem> {
+    pub(super) fn check_written(&self, of_page: Option<u64>) -> Result<(), Problem> {
         if of_page.is_none_or(|written| written == self.written) {
             return Ok(());
         }

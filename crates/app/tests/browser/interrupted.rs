@@ -68,8 +68,13 @@ fn an_interrupted_training_is_resumed_by_keyboard_from_the_list() {
     check_page(&browser);
     browser.tab_to("#resume");
     browser.press(ENTER);
+    browser.wait("document.querySelector('#resume').hidden");
+    // What has no answer beside the events, as where the server has ended, is no error of the script.
+    browser.run("window.fetch = () => Promise.reject(new TypeError('no answer'))", &Value::Null);
     browser.wait("document.querySelector('#sentence').textContent === 'Done, after 20 epochs.'");
     check_page(&browser);
+    let errors = browser.log("browser");
+    assert!(errors.iter().all(|error| !error.contains("Uncaught")), "{errors:?}");
 }
 
 #[test]

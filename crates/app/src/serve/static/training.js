@@ -32,18 +32,28 @@ function announce(text, isNew) {
   setTimeout(() => find("announcement").textContent === text && (find("announcement").textContent = ""), HEARD_MS);
 }
 
+/** The text at an address; undefined if there is no such answer, which the stream of events shows. */
+async function textAt(address) {
+  try {
+    const response = await fetch(address);
+    return response.ok ? await response.text() : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** What the server writes for this page: plots without a script. */
 async function showCurves() {
-  const response = await fetch(`${run}/training/curves`);
-  if (!response.ok) return;
-  const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
+  const text = await textAt(`${run}/training/curves`);
+  if (text === undefined) return;
+  const parsed = new DOMParser().parseFromString(text, "text/html");
   find("curves").replaceChildren(...parsed.body.childNodes);
 }
 
 async function showOutput() {
-  const response = await fetch(api);
-  if (!response.ok) return;
-  const { output } = await response.json();
+  const text = await textAt(api);
+  if (text === undefined) return;
+  const { output } = JSON.parse(text);
   find("output").hidden = output.length === 0;
   find("output").querySelector("pre").textContent = output.join("\n");
 }

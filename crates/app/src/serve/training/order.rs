@@ -171,7 +171,10 @@ impl Order {
         let mut given = Vec::new();
         for (name, value) in &self.settings {
             if !SETTINGS.contains(&name.as_str()) {
-                return Err(refused(format!("{name:?} cannot be set here; only {}", SETTINGS.join(", "))));
+                let settings = SETTINGS.join(", ");
+                return Err(refused(format!(
+                    "{name:?} cannot be set here; only data, name, preset, skip_bad, {settings}"
+                )));
             }
             match value {
                 Value::String(text) if text.trim().is_empty() => {}
@@ -289,7 +292,10 @@ mod tests {
             (r#"{"data": "phantoms", "size": [8]}"#, "size is no number"),
             (r#"{"data": "phantoms", "skip_bad": 1}"#, "skip_bad is true or false"),
             (r#"{"data": "phantoms", "size": 7}"#, "size is 7: expected 8 to 512 pixels"),
-            (r#"{"data": "phantoms", "init": "/etc/passwd"}"#, "\"init\" cannot be set here"),
+            (
+                r#"{"data": "phantoms", "init": "/etc/passwd"}"#,
+                "\"init\" cannot be set here; only data, name, preset, skip_bad, epochs,",
+            ),
             (r#"{"data": "phantoms", "preset": "best"}"#, "no such preset"),
             (r#"{"data": "phantoms", "name": "taken"}"#, "there is a run named taken"),
             (r#"{"data": "phantoms", "name": "../elsewhere"}"#, "a name has"),

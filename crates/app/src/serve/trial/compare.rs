@@ -73,7 +73,7 @@ pub(super) async fn shift(
     let of_site = site.clone();
     let compared = site.compute(move || {
         let loaded = of_site.model(&run)?;
-        loaded.check_written(of_page.written.as_deref())?;
+        loaded.check_written(of_page.written)?;
         Comparison::new(&loaded.model.card, &images)
             .map_err(|reason| Problem::BadBody(StatusCode::BAD_REQUEST, reason))
     });

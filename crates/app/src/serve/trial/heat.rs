@@ -1,6 +1,7 @@
 //! What a prediction is based on, as a heat map for a page to lay over the picture; and the picture.
 
 use std::io::Cursor;
+use std::ops::RangeInclusive;
 
 use axum::Json;
 use axum::extract::{Path, Query, Request, State};
@@ -25,7 +26,7 @@ use crate::serve::site::{LoadedModel, Site};
 /// Long side of a picture, in pixels, and of its heat maps; where none is asked for.
 const SIDE: u32 = 800;
 /// The long sides that can be asked for.
-const SIDES: [u32; 2] = [16, 1600];
+const SIDES: RangeInclusive<u32> = 16..=1600;
 
 /// The parameters of the address of a heat map.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -159,7 +160,7 @@ pub(super) async fn explain(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PictureParameters {
-    /// Its long side, in pixels. Other values become the nearest of these.
+    /// Its long side, in pixels.
     #[param(minimum = 16, maximum = 1600, default = 800)]
     side: Option<u32>,
 }
@@ -180,7 +181,11 @@ pub(super) async fn picture(
     Query(of_page): Query<Written>,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
-    let side = side.unwrap_or(SIDE).clamp(SIDES[0], SIDES[1]);
+    let side = side.unwrap_or(SIDE);
+    if !SIDES.contains(&side) {
+        let expected = format!("expected {} to {} pixels", SIDES.start(), SIDES.end());
+        return Err(Problem::BadBody(StatusCode::BAD_REQUEST, format!("side is {side}: {expected}")));
+    }
     let work = move |loaded: &LoadedModel, source: ImageSource| {
         let image = source.open(&loaded.model.card.image_options())?.to_rgb8();
         Ok(to_jpeg(&scaled(&image, side).0))

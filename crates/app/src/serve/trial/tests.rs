@@ -62,6 +62,12 @@ async fn heat_maps_are_as_large_as_the_picture_and_explain_the_predicted_class()
     assert!(status == StatusCode::OK && kind == "image/jpeg", "{status} {kind}");
     let picture = image::load_from_memory(&jpeg).expect("a picture");
     assert_eq!((picture.width(), picture.height()), (400, 360), "an image of 40 by 36 pixels");
+    for side in [15, 1601] {
+        let (status, _, reason) =
+            ask(&site, "POST", &format!("{RUN}/picture?side={side}"), film.clone()).await;
+        let expected = format!("side is {side}: expected 16 to 1600 pixels");
+        assert_eq!((status, String::from_utf8(reason)), (StatusCode::BAD_REQUEST, Ok(expected)));
+    }
 
     let mut n_maps = 0;
     for method in ["grad-cam", "occlusion"] {
@@ -195,6 +201,8 @@ async fn a_page_gets_no_answers_of_a_model_that_was_written_after_it() {
         let is_refused = status == StatusCode::CONFLICT && answer.contains("load the page again");
         assert!(is_refused, "{path}: {status}: {answer}");
     }
+    let (status, ..) = ask(&site, "POST", &format!("{RUN}/predict?written=abc"), film.clone()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "it is no time");
     let (status, ..) = ask(&site, "POST", &format!("{RUN}/predict"), film).await;
     assert_eq!(status, StatusCode::OK, "for a script");
 }

@@ -17,8 +17,9 @@ use crate::terminal::foreign_text::error_line;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Written {
-    /// When the file of the model was written, as the page of the model has it. If it is another file now, the answer is 409.
-    pub(super) written: Option<String>,
+    /// When the file of the model was written, in nanoseconds since 1970, as the page of the model has it. If it is another file
+    /// now, the answer is 409.
+    pub(super) written: Option<u64>,
 }
 
 /// What `work` makes of the image file in the body of a request with the model of a run, when it is the turn of the request.
@@ -54,7 +55,7 @@ pub(super) async fn read_image<T: Send + 'static>(
     let answer = site.compute(move || {
         let _held = (memory, turn);
         let loaded = of_site.model(&run)?;
-        loaded.check_written(of_page.written.as_deref())?;
+        loaded.check_written(of_page.written)?;
         Ok(work(loaded, ImageSource::Bytes { name, bytes: bytes.into() }))
     });
     answer.await?
