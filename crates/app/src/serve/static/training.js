@@ -7,6 +7,8 @@ const ANNOUNCE_MS = 30_000;
 const HEARD_MS = 5_000;
 /** How often a stopped run is asked for: a stream would hold one of the few connections that a browser has for all pages. */
 const PAUSE_MS = 10_000;
+/** How often a hidden page asks, for the title of its tab. */
+const HIDDEN_MS = 30_000;
 /** How often the curves and the output are fetched while epochs are short: those of all epochs, each time. */
 const EPOCHS_MS = 3_000;
 let state, epoch, announced = 0, events, shown, next, used, later;
@@ -138,10 +140,19 @@ function stopListening() {
   events = undefined;
 }
 
+function askLater() {
+  next = setTimeout(async () => {
+    const text = await textAt(api);
+    if (!document.hidden) return;
+    if (text !== undefined) show(JSON.parse(text));
+    if (state !== "done") askLater();
+  }, HIDDEN_MS);
+}
+
 /** Shows what comes while the page is seen: a stream holds one of the six connections that a browser has for a server. */
 function listen() {
   stopListening();
-  if (document.hidden) return;
+  if (document.hidden) return askLater();
   const source = new EventSource(`${api}/events`);
   events = source;
   source.addEventListener("message", ({ data }) => {
@@ -202,7 +213,6 @@ find("stop").addEventListener("click", (event) => {
 });
 find("resume").addEventListener("click", (event) => ask(event.currentTarget, "resume"));
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) stopListening();
-  else if (state !== "done") listen();
+  if (state !== "done") listen();
 });
 listen();
