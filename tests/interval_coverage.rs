@@ -1,6 +1,6 @@
 //! How often the 95 % intervals of `metrics.json` have the true value, on simulated predictions.
 //!
-//! The short test runs always. The long one prints the table of docs/results.md:
+//! The short tests always run. The long one prints the table of docs/results.md:
 //!
 //! ```sh
 //! cargo test --package roentgen-tests --test all interval_coverage -- --ignored --nocapture
@@ -226,7 +226,8 @@ fn the_accuracy_of_few_patients_has_a_wide_enough_interval() {
     assert!(coverage >= 90.0, "{coverage} %");
 }
 
-/// As in another hospital whose films mislead the model. Searched past the largest gap, the upper end was the estimate itself.
+/// As in another hospital whose films mislead the model. A search in which larger gaps can have a smaller error misses the upper
+/// end.
 #[test]
 fn the_calibration_error_of_a_model_that_is_sure_and_wrong_has_its_interval() {
     let wrong =

@@ -146,6 +146,10 @@ impl Command {
             Self::Serve(_) => true,
             Self::Bench(_) | Self::Export(_) | Self::Data { .. } => false,
             Self::Man { out, .. } => out.is_none(),
+            Self::Inspect(args) => args.output.prints_result(),
+            Self::Audit(args) => args.output.prints_result(),
+            Self::Evaluate(args) => args.output.prints_result(),
+            Self::Compare(args) => args.output.prints_result(),
             _ => true,
         }
     }
@@ -170,6 +174,11 @@ struct OutputArgs {
 impl OutputArgs {
     fn screen(self) -> Screen {
         Screen::new(self.quiet, self.json)
+    }
+
+    /// Whether a result is printed, by a command that only prints.
+    fn prints_result(self) -> bool {
+        self.json || !self.quiet
     }
 }
 
@@ -204,14 +213,14 @@ fn end_with(error: &clap::Error) -> ! {
     let text = error.render().to_string();
     let lines: Vec<String> = text.lines().map(error_line).collect();
     if error.use_stderr() && !lines.iter().map(String::as_str).eq(text.lines()) {
-        show_error(&lines.join("\n"));
+        print_to_stderr(&lines.join("\n"));
         std::process::exit(error.exit_code());
     }
     error.exit()
 }
 
-/// Prints an error or a note. Where the standard error takes no more, the exit code remains.
-fn show_error(text: &str) {
+/// Prints an error or a note to the standard error. Where that takes no more, the exit code remains.
+fn print_to_stderr(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
@@ -250,7 +259,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Line by line: only lists have several.
             let lines: Vec<String> = error.to_string().split('\n').map(error_line).collect();
-            show_error(&format!("error: {}", lines.join("\n")));
+            print_to_stderr(&format!("error: {}", lines.join("\n")));
             ExitCode::from(error.exit_code())
         }
     }
@@ -262,7 +271,7 @@ pub fn main() -> ExitCode {
 /// Those of the command.
 pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
     if cli.command.prints_result() && standard_output::is_lost() {
-        show_error("note: the standard output is closed or discarded, so the result is not shown");
+        print_to_stderr("note: the standard output is closed or discarded, so the result is not shown");
     }
     match cli.command {
         Command::Train(args) => run_train(&args),

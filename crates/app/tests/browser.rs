@@ -422,9 +422,9 @@ fn runs_are_compared_renamed_and_deleted_by_keyboard() {
     open_more("b");
     check_page(&browser);
     browser.tab_to("[data-run=b] input");
-    // Tab selects the old name.
     // As long as a name may be, which is wider than a phone.
     let long = "b".repeat(100);
+    // Tab selects the old name.
     browser.send("[data-run=b] input", &long);
     browser.press(ENTER);
     browser.wait(&format!("document.querySelector('[data-run={long}]')"));

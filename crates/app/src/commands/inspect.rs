@@ -106,14 +106,14 @@ fn split_off_note(config: &TrainConfig, data: &Dataset) -> Option<String> {
     let sizes: Vec<String> = others
         .map(|of| format!("the {} set has {} of {n_images} images", of.subset.in_words(), of.set.len()))
         .collect();
-    let so = if sizes.is_empty() { "" } else { ", so " };
+    let sizes = if sizes.is_empty() { String::new() } else { format!(", so {}", sizes.join(" and ")) };
     let together = match data.findings.patients {
         Some(_) => "a patient, or a group of duplicates,",
         None => "a group of duplicates",
     };
     (!sets.is_empty()).then(|| {
-        let (sets, sizes) = (sets.join(" and "), sizes.join(" and "));
-        format!("`train` splits off {sets}; {together} stays in one set{so}{sizes}")
+        let sets = sets.join(" and ");
+        format!("`train` splits off {sets}; {together} stays in one set{sizes}")
     })
 }
 

@@ -5,7 +5,7 @@
 use roentgen_data::{Dataset, ImageSet, Subset, SubsetOfData, SubsetOrigin};
 
 use crate::config::TrainConfig;
-use crate::terminal::screen::{counted, listed};
+use crate::terminal::screen::{by_number, counted, listed};
 
 /// Classes with fewer images have a note.
 const RARE: usize = 10;
@@ -42,11 +42,11 @@ impl SplitOffSet<'_> {
         }
     }
 
-    /// Whether its size differs by more than half from what the fraction of each class gives; `counts` are those of the classes
-    /// with the images that are split off.
+    /// Whether its size differs by more than half from what its fraction gives, class by class; `counts` has the images of each
+    /// class before sets are split off. A class of one image keeps it.
     pub(crate) fn has_other_size(&self, counts: &[usize]) -> bool {
         let of_class = |count: &usize| (self.fraction * *count as f64).round().max(1.0) as usize;
-        let asked: usize = counts.iter().map(of_class).sum();
+        let asked: usize = counts.iter().filter(|count| **count > 1).map(of_class).sum();
         2 * self.set.len().abs_diff(asked) > asked
     }
 }
@@ -157,10 +157,11 @@ fn missing_class_note(
     let split_off = if *origin == SubsetOrigin::SplitOff { ", which was split off," } else { "" };
     (!missing.is_empty()).then(|| {
         format!(
-            "the {} set ({}){split_off} has no image of {}: it says nothing about that",
+            "the {} set ({}){split_off} has no image of {}: it says nothing about {}",
             subset.in_words(),
             counted(set.len(), "image"),
-            listed(&missing)
+            listed(&missing),
+            by_number(missing.len(), "this class", "these classes")
         )
     })
 }

@@ -172,9 +172,9 @@ impl Bins {
         if by_image > 0.0 { (by_group / by_image).max(1.0) } else { 1.0 }
     }
 
-    /// The accuracy of a bin if its gap is `t` times the observed one. Where there is no room for that on its side of the
-    /// confidence, the gap is as large as there is room on either side: it never falls with `t`. (Where all predictions are
-    /// correct, a larger error can only mean a lower accuracy.)
+    /// The accuracy of a bin if its gap is `t` times the observed one. Where its side of the confidence has no room for that, the
+    /// accuracy is on the side with room for the larger gap, so that the gap never shrinks as `t` grows. (Where all predictions
+    /// are correct, a larger error can only mean a lower accuracy.)
     fn accuracy_at(bin: &Bin, t: f64) -> f64 {
         let confidence = bin.confidence();
         let gap = t * (confidence - bin.accuracy());

@@ -156,9 +156,9 @@ pub(super) enum Guide {
 /// Where a plot is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// In a page, which has its style, its caption and its legend.
+    /// In a page, which has its style; caption and legend are beside the SVG.
     Page,
-    /// In a file of its own, which has them itself.
+    /// In a file of its own, with style, caption and legend inside the SVG.
     File,
 }
 

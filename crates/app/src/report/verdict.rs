@@ -93,8 +93,12 @@ fn all_leaked_sentence(metrics: &Metrics, accuracy: &str) -> Option<String> {
     ))
 }
 
-/// The headline where the accuracy does not exceed the baseline, for the screen; `None` where it does.
+/// The headline where the accuracy does not exceed the baseline, for the screen; `None` where it does, and where all images are
+/// of one class, so that the baseline is 100 %.
 pub(crate) fn not_exceeded_in_words(main: &SubsetMetrics) -> Option<String> {
+    if main.per_class.iter().filter(|class| class.n > 0).count() < 2 {
+        return None;
+    }
     let baseline = MajorityBaseline::of(main).filter(|baseline| !baseline.exceeded)?;
     Some(not_exceeded_sentence(main, &baseline))
 }
@@ -355,6 +359,14 @@ mod tests {
         assert!(said.ends_with("its balanced accuracy is 93.2 %, that of a guess 50.0 %."), "{said}");
         assert!(!sentence(0, 0).contains("distinguish"));
         assert_eq!(words(30, 0), None, "all are correct");
+    }
+
+    #[test]
+    fn of_images_of_one_class_nothing_is_said_of_the_baseline() {
+        let mut predictions = Predictions::new(2);
+        (0..20).for_each(|_| predictions.add(0, [2.0, 0.0].into_iter()));
+        let metrics = SubsetMetrics::new(vec!["well".into(), "ill".into()], &predictions, None);
+        assert_eq!(not_exceeded_in_words(&metrics), None);
     }
 
     #[test]

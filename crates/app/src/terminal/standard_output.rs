@@ -24,8 +24,8 @@ pub(crate) fn take_error() -> Option<io::Error> {
     FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// Whether the standard output is the null device, open for reading and writing: so Rust replaces one that was closed (`>&-`), and
-/// so many programs start one whose output they do not want.
+/// Whether the standard output is the null device, open for reading and writing. Rust opens it so in place of one that was closed
+/// (`>&-`), and other programs for one whose output they do not want (Python's `DEVNULL`): the two cannot be told apart.
 #[must_use]
 pub(crate) fn is_lost() -> bool {
     #[cfg(target_os = "linux")]

@@ -104,7 +104,7 @@ pub enum TrainingError {
         batch: usize,
         /// The images of the batch, or some of them.
         images: String,
-        /// What to do with the command that was given.
+        /// What the user can do.
         remedy: &'static str,
     },
     /// A signal ended the run: Ctrl-C, or a request of the system to terminate.

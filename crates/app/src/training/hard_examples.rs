@@ -19,7 +19,7 @@ use crate::training::probe_training::train_and_evaluate;
 const SHARE: f64 = 0.08;
 /// Images that the first training processes, about.
 const IMAGES: usize = 30_000;
-/// The advice if the first training diverges, on which the settings of steps have no effect.
+/// The advice if the first training diverges. It has a learning rate and a clipping of its own, so the advice names neither.
 const REMEDY: &str = "check these images, or turn the oversampling off with --oversample-hard 1";
 
 /// The images of an epoch: those of the training set, and the hard examples again, `config.oversample_hard` times in all.
