@@ -76,7 +76,7 @@ impl Screen {
             Target::Err => console::Term::stderr(),
             Target::Out | Target::Nothing => console::Term::stdout(),
         };
-        terminal.size_checked().map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns).max(20))
+        columns(&terminal).unwrap_or(DEFAULT_WIDTH)
     }
 
     /// Shows a line as it is, above the bars.
@@ -96,18 +96,19 @@ impl Screen {
 
     /// Shows `text` behind a label, wrapped to the terminal.
     pub(crate) fn field(&self, label: &str, text: &str) {
-        let width = self.width().saturating_sub(INDENT).max(20);
-        for (index, line) in wrap(&printable(text), width).into_iter().enumerate() {
-            let label = if index == 0 { label } else { "" };
-            self.line(&format!("{} {line}", self.bold(&format!("{label:<LABEL_WIDTH$}"))));
+        for (label, line) in labelled(label, text, self.width()) {
+            self.line(&format!("{} {line}", self.bold(&label)));
         }
     }
 
-    /// Shows `text` behind a label on the error output: for commands whose output is data.
+    /// Shows `text` behind a label on the error output, wrapped if that is a terminal: for commands whose output is data.
     pub(crate) fn note(&self, label: &str, text: &str) {
         if self.target != Target::Nothing {
+            let width = columns(&console::Term::stderr()).unwrap_or(usize::MAX);
             self.bars.suspend(|| {
-                let _ = writeln!(stderr(), "{label:<LABEL_WIDTH$} {}", printable(text));
+                for (label, line) in labelled(label, text, width) {
+                    let _ = writeln!(stderr(), "{label} {line}");
+                }
             });
         }
     }
@@ -185,11 +186,27 @@ impl Drop for Loading {
     }
 }
 
-/// Breaks a text at spaces into lines of at most `width` characters; longer words stay whole.
+/// Columns of `terminal`; none if it is a file or a pipe.
+fn columns(terminal: &console::Term) -> Option<usize> {
+    terminal.size_checked().map(|(_, columns)| usize::from(columns).max(20))
+}
+
+/// The lines of `text` in `width` columns, each with what is to the left of it: at the first one, the label.
+fn labelled(label: &str, text: &str, width: usize) -> Vec<(String, String)> {
+    let lines = wrap(&printable(text), width.saturating_sub(INDENT).max(20));
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    labels.map(|label| format!("{label:<LABEL_WIDTH$}")).zip(lines).collect()
+}
+
+/// Breaks a text at spaces into lines of at most `width` characters; longer words stay whole, and numbers before a percent sign
+/// with it.
 #[must_use]
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
+    let breaks = text.match_indices(' ').map(|(at, _)| at).filter(|at| !text[at + 1..].starts_with('%'));
+    let (mut lines, mut start) = (vec![String::new()], 0);
+    for end in breaks.chain([text.len()]) {
+        let word = &text[start..end];
+        start = end + 1;
         let line = lines.last_mut().expect("there is always a line");
         if line.is_empty() {
             line.push_str(word);
@@ -279,7 +296,16 @@ mod tests {
     fn text_is_wrapped_at_spaces() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("unbreakable word", 4), ["unbreakable", "word"]);
+        assert_eq!(wrap("20.0 % to 35.3 %", 14), ["20.0 % to", "35.3 %"]);
         assert_eq!(wrap("", 4), [""]);
+    }
+
+    #[test]
+    fn the_lines_after_the_first_are_below_the_text_behind_the_label() {
+        let lines = labelled("note", "one two three four five", 31);
+        let expected = [("note      ", "one two three four"), ("          ", "five")];
+        assert_eq!(lines, expected.map(|(label, line)| (label.to_owned(), line.to_owned())));
+        assert_eq!(labelled("note", "one two three four five", usize::MAX).len(), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{ClassMetrics, Confusion, Metric, SubsetMetrics, WIDE_INTERVAL};
 use crate::terminal::figures::{colour_word, number, or_dash, percent, range};
 use crate::terminal::foreign_text::error_line;
-use crate::terminal::screen::{INDENT, Screen, counted, listed, table};
+use crate::terminal::screen::{INDENT, Screen, counted, listed, table, wrap};
 
 /// Most classes whose confusion matrix is shown; `metrics.json` has it of more.
 const MAX_SHOWN_CLASSES: usize = 24;
@@ -134,7 +134,13 @@ fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
         screen.field("", &format!("{}: the 95 % interval is {interval}{few}", counted(n as usize, "image")));
     }
     screen.line("");
-    screen.indented(&class_table(metrics, screen.width().saturating_sub(2)));
+    let width = screen.width().saturating_sub(2);
+    let (lines, left_out) = class_table(metrics, width);
+    screen.indented(&lines);
+    if !left_out.is_empty() {
+        let text = format!("not shown in this width: {}; --json has all metrics", left_out.join(", "));
+        screen.indented(&wrap(&text, width));
+    }
     screen.line("");
     screen.indented(&overall_table(metrics));
     if let Some(text) = missing_classes_in_words(metrics) {
@@ -143,8 +149,9 @@ fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
     }
     if class_names.len() <= MAX_SHOWN_CLASSES {
         screen.line("");
-        screen.line("  confusion matrix: rows are the true classes, columns the predicted ones");
-        screen.indented(&confusion_table(class_names, confusion, screen.width().saturating_sub(2)));
+        let heading = "confusion matrix: rows are the true classes, columns the predicted ones";
+        screen.indented(&wrap(heading, width));
+        screen.indented(&confusion_table(class_names, confusion, width));
     }
 }
 
@@ -167,8 +174,8 @@ pub(crate) fn show_caution(screen: &Screen, is_medical: bool) {
     screen.field("caution", &format!("{}{CAUTION}", if is_medical { MEDICAL_CAUTION } else { "" }));
 }
 
-/// The metrics of each class, as many of them as fit into `width`; `metrics.json` has all.
-fn class_table(metrics: &SubsetMetrics, width: usize) -> Vec<String> {
+/// The metrics of each class, as many of them as fit into `width`; and the headings of those that do not.
+fn class_table(metrics: &SubsetMetrics, width: usize) -> (Vec<String>, Vec<&'static str>) {
     /// Columns that are always shown.
     const MIN_COLUMNS: usize = 3;
     let share = |value: Option<f64>| or_dash(value.map(percent));
@@ -193,7 +200,8 @@ fn class_table(metrics: &SubsetMetrics, width: usize) -> Vec<String> {
         rows.iter_mut().for_each(|row| drop(row.pop()));
         lines = table(&rows);
     }
-    lines
+    let left_out = heading[rows[0].len()..].to_vec();
+    (lines, left_out)
 }
 
 /// The metrics over all classes besides the accuracy.
@@ -229,15 +237,20 @@ mod tests {
     use crate::metrics::Predictions;
 
     #[test]
-    fn the_class_table_leaves_out_columns_that_do_not_fit() {
+    fn the_class_table_names_the_columns_that_do_not_fit() {
         let mut predictions = Predictions::new(2);
         predictions.add(0, [1.0, 0.0].into_iter());
         predictions.add(1, [0.0, 1.0].into_iter());
         let metrics = SubsetMetrics::new(vec!["ill".into(), "well".into()], &predictions, None);
-        let heading = |width: usize| class_table(&metrics, width).remove(0);
-        assert!(heading(100).ends_with("specificity  ROC AUC"), "{}", heading(100));
-        assert!(heading(50).ends_with("precision") && heading(50).len() <= 50, "{}", heading(50));
-        assert!(heading(5).ends_with("recall"), "{}", heading(5));
+        for (width, last, left_out) in [
+            (50, "precision", &["specificity", "ROC AUC"][..]),
+            (5, "recall", &["95 % interval", "precision", "specificity", "ROC AUC"]),
+            (100, "specificity  ROC AUC", &[]),
+        ] {
+            let (lines, found) = class_table(&metrics, width);
+            assert!(lines[0].ends_with(last) && (lines[0].len() <= width || width == 5), "{}", lines[0]);
+            assert_eq!(found, left_out);
+        }
     }
 
     #[test]
