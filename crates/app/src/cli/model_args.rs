@@ -73,7 +73,8 @@ pub(super) struct EvaluateArgs {
     #[arg(value_name = "MODEL", required_unless_present = "model")]
     first: Option<PathBuf>,
     /// Images to test on, in a form that `train` reads. Their test set is used, or all of them if they have no sets. For the
-    /// data that the model was trained on, it is the test set of that run. Not needed for a model of phantom films
+    /// data that the model was trained on, it is the test set of that run. For a model of phantom films, give `phantom` or
+    /// nothing
     #[arg(value_name = "DATA")]
     second: Option<PathBuf>,
     /// Same as the argument MODEL

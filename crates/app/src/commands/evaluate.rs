@@ -8,7 +8,7 @@ use roentgen_data::{
 };
 use serde::Serialize;
 
-use crate::config::TrainConfig;
+use crate::config::{PHANTOM, TrainConfig};
 use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::phantom;
 use crate::error::AppError;
@@ -29,7 +29,7 @@ use crate::terminal::tables;
 pub(crate) struct EvaluateRequest<'a> {
     /// The model file.
     pub model: &'a Path,
-    /// What to evaluate on; the model's own phantom films if `None`.
+    /// What to evaluate on; the model's own phantom films if `None` or `phantom`.
     pub data: Option<&'a Path>,
     /// Names of columns and classes, and whether unusable files are skipped.
     pub config: &'a TrainConfig,
@@ -188,7 +188,8 @@ fn class_mapping(config: &TrainConfig, card: &ModelCard) -> ClassMapping {
 }
 
 fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Result<LoadedSets, AppError> {
-    request.config.check_columns(&[request.data])?;
+    let data = request.data.filter(|data| data.as_os_str() != PHANTOM);
+    request.config.check_columns(&[data])?;
     let options = LoadOptions {
         seed: card.seed,
         skip_bad: request.config.skip_bad,
@@ -201,7 +202,7 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         ..card.image_options()
     };
     let loading = screen.loading();
-    let Some(dir) = request.data else {
+    let Some(dir) = data else {
         let films = card.films.ok_or(CommandError::NoEvaluationData)?;
         request.config.check_used()?;
         // The sets are generated independently of each other, so the training films are not needed.
