@@ -15,7 +15,9 @@ fn a_run_that_ends_no_better_than_guessing_says_so() {
     };
     for rate in ["30", "1000"] {
         let wild = ends(&["--max-lr", rate, "--clip", "off"], rate);
-        for words in ["WARNING", "no better than guessing (1.0986)", "--lr (it is", "--clip (it is off)"] {
+        for words in
+            ["WARNING", "no better than guessing (1.0986)", "--lr (it is", "switch --clip on (it is off"]
+        {
             assert!(wild.contains(words), "{words}: {wild}");
         }
         let report = std::fs::read_to_string(folder.path().join(rate).join("report.html")).unwrap();

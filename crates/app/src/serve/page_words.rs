@@ -38,7 +38,7 @@ const WORDS: [(&str, &str); 39] = [
         "the steps of the training became too large; train again with another seed, behind More on the page Train",
     ),
     (
-        "training has diverged, or was too short; try a lower --lr (it is {}), keep --clip (it is {}), or train longer",
+        "training has diverged, or was too short; try a lower --lr (it is {}), {}, or train longer",
         "the steps of the training became too large, or it was too short; train again with more epochs or another seed, behind \
          More on the page Train",
     ),

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
+use roentgen_optim::Clip;
 
-use crate::config::TrainConfig;
+use crate::config::{ClipChoice, TrainConfig};
 use crate::run_dir::records::{LogLine, TimeLine};
 use crate::terminal::figures::{or_dash, percent};
 use crate::terminal::screen::duration;
@@ -43,14 +44,19 @@ fn shown_loss(loss: f64) -> String {
 /// A warning if the last epoch is no better than guessing, which has the loss `guessing`: a run may diverge without ever
 /// reaching NaN, and ends normally.
 pub(super) fn warning(last: &LogLine, config: &TrainConfig, guessing: f64) -> Option<String> {
+    let clip = match config.clip {
+        ClipChoice(Clip::Off) => {
+            format!("switch --clip on (it is off, and {} by default)", TrainConfig::default().clip)
+        }
+        clip => format!("keep --clip (it is {clip})"),
+    };
     (last.train_loss >= guessing).then(|| {
         format!(
             "the last epoch has a training loss of {}, no better than guessing ({}): training has diverged, or was too \
-             short; try a lower --lr (it is {}), keep --clip (it is {}), or train longer",
+             short; try a lower --lr (it is {}), {clip}, or train longer",
             shown_loss(last.train_loss),
             shown_loss(guessing),
             config.max_lr,
-            config.clip
         )
     })
 }
@@ -85,8 +91,9 @@ mod tests {
     #[test]
     fn an_epoch_is_compared_with_guessing_by_the_loss_of_the_run() {
         let labels: Vec<u32> = (0..1000).map(|image| u32::from(image % 100 == 0)).collect();
-        let warning = |batch: usize, train_loss: f64| {
+        let warning_with = |clip: Clip, batch: usize, train_loss: f64| {
             let config = TrainConfig {
+                clip: ClipChoice(clip),
                 class_weights: ClassWeights::Balanced,
                 label_smoothing: 0.05,
                 batch: Some(batch),
@@ -105,9 +112,14 @@ mod tests {
             };
             super::warning(&last, &config, loss_of_guessing(&config, &[990, 10], &labels, 0))
         };
+        let warning = |batch: usize, train_loss: f64| warning_with(Clip::Value(0.2), batch, train_loss);
         // The smoothed target of a common image has most of its weight in the rare class, so guessing costs more than ln 2.
         assert_eq!(warning(1000, 1.2), None);
-        assert!(warning(1000, 1.54).is_some_and(|text| text.contains("no better than guessing (1.5337)")));
+        let text = warning(1000, 1.54).expect("a warning");
+        assert!(text.contains("no better than guessing (1.5337)"), "{text}");
+        assert!(text.ends_with(" keep --clip (it is value:0.2), or train longer"), "{text}");
+        let text = warning_with(Clip::Off, 1000, 1.54).expect("a warning");
+        assert!(text.contains(" switch --clip on (it is off, and value:0.1 by default), or"), "{text}");
         // Most small batches have no rare image, and common ones cost 2.39 there.
         assert_eq!(warning(16, 2.0), None);
         assert!(warning(16, 2.4).is_some());
