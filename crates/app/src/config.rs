@@ -252,6 +252,8 @@ mod tests {
             "only what the program chooses: {error}"
         );
         assert!(error_of("seed = 1\nseed = 2\n").contains("line 2"));
+        let error = error_of("seed = 1\npreset = \"robust\"\n");
+        assert!(error.contains("line 2: `preset` is a flag, not a setting"), "{error}");
     }
 
     #[test]

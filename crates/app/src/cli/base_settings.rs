@@ -19,8 +19,8 @@ pub(super) struct BaseSettings {
     /// Flags override them
     #[arg(long, value_enum, value_name = "NAME", conflicts_with = "config")]
     preset: Option<Preset>,
-    /// Config file (TOML; its keys are the flags without the leading --), or a run folder, whose config file is read.
-    /// Flags override it
+    /// Config file (TOML; its keys are the settings among the flags, without the leading --), or a run folder, whose config
+    /// file is read. Flags override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

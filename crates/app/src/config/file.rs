@@ -99,6 +99,11 @@ impl Source<'_> {
         config: &mut TrainConfig,
     ) -> Result<&'static dyn Setting, ConfigError> {
         let name = key.get_ref();
+        if name == "preset" {
+            let message = "`preset` is a flag, not a setting; write the settings of the preset here, which `roentgen train \
+                           --help` lists";
+            return Err(self.invalid(key.span(), message.to_owned()));
+        }
         let Some(setting) = settings::named(name).filter(|setting| is_allowed(*setting)) else {
             let names = settings::all().filter(|setting| is_allowed(*setting)).map(Setting::name);
             return Err(self.unknown_key(key, names));
