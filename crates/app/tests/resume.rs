@@ -235,7 +235,7 @@ fn a_run_goes_on_with_images_that_were_moved_and_with_no_others() {
     let output = resume("moved");
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
-    assert!(said.contains("images.blake3") && said.contains("start the run again"), "{said}");
+    assert!(said.contains("images.blake3") && said.contains("start another run"), "{said}");
 }
 
 #[cfg(unix)]
@@ -289,6 +289,7 @@ fn a_checkpoint_that_does_not_fit_is_refused() {
     damaged[good.len() / 2] ^= 4;
     fs::write(run.join("checkpoint.bin"), damaged).unwrap();
     refused("damaged");
+    refused("delete checkpoint.bin and resume");
     fs::write(run.join("checkpoint.bin"), &good).unwrap();
     let config = fs::read_to_string(run.join("config.toml")).unwrap();
     fs::write(run.join("config.toml"), config.replace("max-lr = 0.01", "max-lr = 0.02")).unwrap();

@@ -8,6 +8,9 @@ use roentgen_data::write_remedy;
 use super::file_names::{METRICS, REPORT, SPACE, SWEEP, SWEEP_PAGE};
 use crate::terminal::foreign_text::shell_word;
 
+/// What to do with a run that cannot continue from its checkpoint: without one, it begins with its first epoch.
+pub(crate) const START_AGAIN: &str = "delete checkpoint.bin and resume, which starts the run again";
+
 /// A file or folder could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {source}; {}", path.display(), write_remedy(source))]

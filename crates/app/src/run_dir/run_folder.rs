@@ -11,7 +11,7 @@ use roentgen_data::disk::{self, TEMPORARY_PREFIX};
 use serde::Serialize;
 
 use super::file_names::{CHECKPOINT, CONFIG, FAILURE, METRICS};
-use crate::run_dir::error::{RunDirError, WriteError, is_finished};
+use crate::run_dir::error::{RunDirError, START_AGAIN, WriteError, is_finished};
 use crate::terminal::foreign_text::printable_json;
 
 /// Locked while a run works in the folder.
@@ -301,9 +301,8 @@ impl RunFolder {
         }
         let length = disk::truncate(&path, bytes).map_err(|source| self.write_error(path.clone(), source))?;
         if length < bytes {
-            let reason = format!(
-                "it has {length} bytes, expected at least {bytes} by the checkpoint; start the run again"
-            );
+            let reason =
+                format!("it has {length} bytes, expected at least {bytes} by the checkpoint; {START_AGAIN}");
             return Err(RunDirError::not_resumable(path, reason));
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 /// What a sentence has, and what the page has in its place; a text before one that it contains. `{}` is any text, at the end of an
 /// entry the rest of the line.
-const WORDS: [(&str, &str); 39] = [
+const WORDS: [(&str, &str); 40] = [
     ("ignore them with --skip-bad", "leave them out, with a choice behind More on the page Train"),
     (
         "consider --prior balanced or, stronger, --class-weights balanced",
@@ -85,6 +85,7 @@ const WORDS: [(&str, &str); 39] = [
         "resume on a CPU like the first one, or train anew",
     ),
     ("restore that file, or start the run again with --config", "restore that file, or train anew"),
+    ("delete checkpoint.bin and resume, which starts the run again", "train anew"),
     (", or take it for one of them, such as with --classes \"{}={}\"", ""),
     ("train another one with another --out", "train another one"),
     ("cannot read --out ", "cannot read "),

@@ -16,7 +16,7 @@ use crate::model::instruction_sets::{InstructionSets, OtherCpu};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::trained_model::Model;
-use crate::run_dir::error::RunDirError;
+use crate::run_dir::error::{RunDirError, START_AGAIN};
 use crate::run_dir::file_names::{CHECKPOINT, LAST_MODEL, LOG, MODEL, TIMES};
 use crate::run_dir::records::{LogLine, MAX_LOG_BYTES, TimeLine};
 use crate::run_dir::run_folder::RunFolder;
@@ -106,7 +106,7 @@ impl Run<'_> {
             self.folder.truncate(name, bytes)?;
         }
         if self.read_log()?.len() != run_state.epoch {
-            let reason = "it does not have one line for each epoch of the checkpoint; start the run again";
+            let reason = format!("it does not have one line for each epoch of the checkpoint; {START_AGAIN}");
             return Err(self.not_resumable(LOG, reason).into());
         }
         if self.config.tensorboard {
@@ -122,8 +122,7 @@ impl Run<'_> {
         inputs_digest: &str,
         trainer: &mut Trainer,
     ) -> Result<RunState, TrainingError> {
-        let start_again =
-            |reason: String| self.not_resumable(CHECKPOINT, format!("{reason}; start the run again"));
+        let start_again = |reason: String| self.not_resumable(CHECKPOINT, format!("{reason}; {START_AGAIN}"));
         let (mut run_state, trainer_state) = checkpoint::from_bytes(bytes).map_err(start_again)?;
         if run_state.inputs_digest != inputs_digest {
             let reason = inputs::why_not_the_same(&run_state.settings, settings);
@@ -190,7 +189,7 @@ impl Run<'_> {
         let text = read_text_file(&path, MAX_LOG_BYTES)
             .map_err(|error| self.not_resumable(LOG, error.to_string()))?;
         let lines: Result<Vec<LogLine>, _> = text.lines().map(serde_json::from_str).collect();
-        lines.map_err(|error| self.not_resumable(LOG, format!("{error}; start the run again")))
+        lines.map_err(|error| self.not_resumable(LOG, format!("{error}; {START_AGAIN}")))
     }
 
     /// Trains all epochs that are left. [`Run::save_model`] writes the model that will be evaluated.

@@ -92,7 +92,7 @@ pub(super) fn check_init(folder: &RunFolder, digest: &str) -> Result<(), RunDirE
 fn check_line(folder: &RunFolder, index: usize, digest: &str, reason: &str) -> Result<(), RunDirError> {
     let path = folder.file(IMAGES);
     let begun = read_text_file(&path, MAX_BYTES).map_err(|error| {
-        RunDirError::not_resumable(path, format!("it cannot be read ({error}); start the run again"))
+        RunDirError::not_resumable(path, format!("it cannot be read ({error}); start another run"))
     })?;
     if begun.lines().nth(index) == Some(digest) {
         return Ok(());
