@@ -41,6 +41,10 @@ mod white_is_zero;
 /// The reason for a file or folder that cannot be opened by the name that is shown.
 pub(crate) const NOT_UTF_8: &str = "its name is not UTF-8; rename it";
 
+/// Why nothing is read of a link to a folder.
+const FOLDER_LINK: &str =
+    "it is a link to a folder, which is not followed; give the path of that folder, or of its images";
+
 /// Why a TIFF of JPEG streams is rejected.
 const JPEG_IN_TIFF: &str = "not read: it is a TIFF compressed with JPEG; convert it with `magick IN OUT.png`, or with \
      `tiffcp -c lzw IN OUT.tif`";
@@ -322,7 +326,10 @@ fn read(path: &Path, limits: &SizeLimits) -> Result<Vec<u8>, Unusable> {
     match read_file(path, limits.file_bytes) {
         Ok(bytes) if bytes.is_empty() => Err("empty file".to_owned().into()),
         Ok(bytes) => Ok(bytes),
-        // A folder is among the files where it cannot be listed.
+        // A folder is among the files where it is behind a link that is not followed, or cannot be listed.
+        Err(ReadFileError::NotRegular { .. }) if path.is_symlink() && path.is_dir() => {
+            Err(unreadable(path, &io::Error::other(FOLDER_LINK)))
+        }
         Err(error @ ReadFileError::NotRegular { .. }) => {
             let listed = if path.is_dir() { disk::list(path).map(drop) } else { Ok(()) };
             Err(unreadable(path, &listed.err().unwrap_or_else(|| error.into())))

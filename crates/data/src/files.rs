@@ -328,7 +328,13 @@ mod tests {
             fs::create_dir_all(dir.path().join(target)).unwrap();
             std::os::unix::fs::symlink(dir.path().join(target), data.join(link)).unwrap();
         }
-        assert_eq!(find_all_files(&data).unwrap(), ["y", "z"].map(|link| data.join(link)));
+        let found = find_all_files(&data).unwrap();
+        assert_eq!(found, ["y", "z"].map(|link| data.join(link)));
+        let sources: Vec<ImageSource> = found.iter().map(|path| path.as_path().into()).collect();
+        let LoadedFiles { by_source, .. } = load_files(&sources, 1, &LoadOptions::default(), &silent);
+        for reason in by_source.iter().map(|result| result.as_ref().expect_err("a link")) {
+            assert!(reason.starts_with("cannot be read: it is a link to a folder"), "{reason}");
+        }
     }
 
     #[test]
