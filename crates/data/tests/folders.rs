@@ -495,9 +495,6 @@ fn a_separate_test_folder_replaces_the_given_test_set() {
     let data = load_dataset(&dir.path().join("data"), &options, &silent).unwrap();
     assert_eq!(data.test.class_counts(2), [4, 6]);
     assert_eq!(data.test_origin, SubsetOrigin::Given);
-    assert!(
-        data.findings.notes.iter().any(|note| note.starts_with("tested on")),
-        "{:?}",
-        data.findings.notes
-    );
+    let notes = &data.findings.notes;
+    assert!(notes.iter().any(|note| note.starts_with("tested on")), "{notes:?}");
 }

@@ -52,7 +52,8 @@ impl BodyMemory {
         Self { arriving, slow, limit }
     }
 
-    /// The bytes of a body, with its memory: that of the length that the head of its request names, or of the greatest.
+    /// The bytes of a body, with the memory that is reserved for it: of the length in the head of its request, or [`MAX_BYTES`]
+    /// without one.
     ///
     /// # Errors
     /// `incomplete` if it is too long or does not arrive; [`Problem::Refused`] if it is slow, and there are too many of them.
@@ -92,7 +93,7 @@ struct Arrival {
     is_awaited: bool,
 }
 
-/// The same for the body, and for whoever limits the time of its request.
+/// The arrival of a body, shared with [`limit_time`].
 #[derive(Clone)]
 struct SharedArrival(Arc<Mutex<Arrival>>);
 

@@ -231,13 +231,14 @@ async fn stop(State(site): State<Site>, Path(name): Path<String>) -> Result<Stat
     params(OfRun), responses(
         (status = 202, description = "It goes on."),
         OfRun,
-        (status = 409, body = String, description = "It is not an interrupted training, or another one runs."),
+        (status = 409, body = String, description = "It is not an interrupted training, its images or settings have changed, or another training runs."),
         (status = 503, body = String, description = "The server ends."),
     ))]
 async fn resume(State(site): State<Site>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     let (progress, _) = progress_and_log(&site, &name).await?;
     if !progress.can_resume {
-        let reason = format!("{name} cannot be resumed: it is not an interrupted training");
+        let why = progress.reason.unwrap_or_else(|| "it is not an interrupted training".to_owned());
+        let reason = format!("{name}: {why}");
         return Err(Problem::Refused(StatusCode::CONFLICT, reason));
     }
     let path = site.training_run(&name)?;

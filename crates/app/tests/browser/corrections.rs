@@ -65,7 +65,7 @@ fn a_correction_keeps_the_folder_of_the_patient() {
     let Some(browser) = Browser::start() else { return };
     let folder = TempDir::new().unwrap();
     train(&["--films", "24", "--out", "runs/a"], folder.path());
-    write_images(folder.path(), "new", &[("test/normal/p1/study", 1), ("test/normal/p2/study", 1)]);
+    write_images(folder.path(), "new", &[("test/Normal/p1/study", 1), ("test/Normal/p2/study", 1)]);
     let server = Server::start(folder.path());
     server.open_in(&browser);
     browser.open(&format!("{}/runs/a/try", server.origin));

@@ -64,7 +64,7 @@ fn folders_that_would_become_one_class_are_named_and_nothing_is_sent() {
 fn folders_that_are_dropped_on_a_class_are_those_of_patients() {
     let Some(browser) = Browser::start() else { return };
     let folder = TempDir::new().unwrap();
-    write_images(folder.path(), "films", &[("p1", 2), ("p2/images", 1), ("masks", 2)]);
+    write_images(folder.path(), "films", &[("p1", 2), ("p2/images", 1), ("normal/p5", 1), ("masks", 2)]);
     write_images(folder.path(), "more", &[("p3", 1), ("p4", 1)]);
     let set = folder.path().join("runs/.sets/set/train/normal");
     std::fs::create_dir_all(&set).unwrap();
@@ -74,11 +74,11 @@ fn folders_that_are_dropped_on_a_class_are_those_of_patients() {
     browser.wait("document.querySelector('#editor .card')");
     let [films, p3, p4] = ["films", "more/p3", "more/p4"].map(|name| folder.path().join(name));
     browser.drop_paths("#editor .card", &[&films]);
-    browser.wait("document.querySelector('#editor .card .n').textContent === '3 images'");
+    browser.wait("document.querySelector('#editor .card .n').textContent === '4 images'");
     assert_eq!(browser.text("#refused"), "Left out: 2 files in a folder of masks.");
     browser.drop_paths("#editor .card", &[&p3, &p4]);
-    browser.wait("document.querySelector('#editor .card .n').textContent === '5 images'");
-    for path in ["p1/film01.png", "p2/film00.png", "p3/film00.png", "p4/film00.png"] {
+    browser.wait("document.querySelector('#editor .card .n').textContent === '6 images'");
+    for path in ["p1/film01.png", "p2/film00.png", "p5/film00.png", "p3/film00.png", "p4/film00.png"] {
         assert!(set.join(path).is_file(), "{path}");
     }
     check_logs(&browser, &server);
@@ -251,7 +251,8 @@ fn a_class_takes_dropped_images_and_pictures_of_the_camera() {
 
 /// The table that a button saves, without a download.
 fn saved_table(browser: &Browser, button: &str) -> String {
-    let save = "HTMLAnchorElement.prototype.click = () => {};
+    let save = "window.saved = undefined;
+        HTMLAnchorElement.prototype.click = () => {};
         const addressOf = URL.createObjectURL;
         URL.createObjectURL = (blob) => {
             blob.text().then((text) => { window.saved = text; });
@@ -394,7 +395,7 @@ fn a_correction_that_is_corrected_removes_only_what_it_added() {
     let server = Server::start(folder.path());
     server.open_in(&browser);
     browser.open(&format!("{}/runs/a/try", server.origin));
-    // One after the other: a browser gives files of one drop names of their own.
+    // One after the other: of two files of one name in a single drop, the browser renames one.
     for (once, done) in [("one", "1 image done"), ("two", "2 images done")] {
         browser.drop_paths(".drop", &[&folder.path().join(once).join("any/film00.png")]);
         browser.wait(&format!("document.querySelector('#status').textContent === '{done}'"));

@@ -119,7 +119,7 @@ impl<'a> HeaderPatients<'a> {
 pub(super) struct FoundPatients {
     /// Of each image, if it is known.
     pub(super) patients: Vec<Option<Box<str>>>,
-    /// How most of them are known in the training data; in the separate test set if they are known there only.
+    /// How the patients of most images of the training data are known; of the separate test set if they are known there only.
     pub(super) source: Option<PatientSource>,
     /// Of each image, whether its patient is guessed: from its file name by the built-in patterns, or from its folder.
     pub(super) is_guess: Vec<bool>,
@@ -191,8 +191,8 @@ pub(super) fn find_patients(
     Ok(FoundPatients { patients, source, is_guess, notes })
 }
 
-/// How most patients of the training data are known; of the separate test set if they are known there only. Of each known patient
-/// there is whether its image is in that test set, and the rule. Of equally frequent rules the first counts.
+/// How the patients of most images of the training data are known; of the separate test set if they are known there only. Of each
+/// image with a known patient there is whether it is in that test set, and the rule. Of equally frequent rules the first counts.
 fn source_of_most(
     known: impl Iterator<Item = (bool, Rule)>,
     of_names: Option<PatientSource>,
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_the_rule_for_most_patients_of_the_training_data() {
+    fn the_source_is_the_rule_for_most_images_of_the_training_data() {
         let source = |images: Vec<(Item, Decoded)>| {
             let is_from_test_option = |item: &Item| item.subset == Subset::Test;
             let (items, images): (Vec<_>, Vec<_>) = images.into_iter().unzip();

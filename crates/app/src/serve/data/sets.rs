@@ -39,8 +39,6 @@ const MAX_CLASSES: usize = 1_000;
 const MAX_LISTED: usize = 60;
 /// Most sets.
 const MAX_SETS: usize = 1_000;
-/// Largest image.
-const MAX_IMAGE: u64 = 64 << 20;
 /// The file with the title of a set; the loader passes over it.
 const TITLE: &str = ".title";
 /// Digits of the digest in the name of an image whose own name is taken.
@@ -410,7 +408,7 @@ fn equal_images(set: &Path, contents: &Contents, class: &str, bytes: &[u8]) -> R
 /// Whether a file has these bytes.
 fn is_same_file(path: &Path, bytes: &[u8]) -> bool {
     path.metadata().is_ok_and(|found| found.len() == bytes.len() as u64)
-        && read_file(path, MAX_IMAGE).is_ok_and(|known| known == bytes)
+        && read_file(path, bytes.len() as u64).is_ok_and(|known| known == bytes)
 }
 
 fn refused(reason: String) -> Problem {

@@ -75,7 +75,7 @@ export function isSingleFolder(files) {
 
 /** The folder of a patient, of those of an image: neither one of a set, such as train, nor of images, nor of `classes`. */
 export function patientFolder(folders, classes = []) {
-  const isOther = (name) => partOf(name) || IMAGE_FOLDERS.includes(name.toLowerCase()) || classes.includes(className(name));
+  const isOther = (name) => partOf(name) || IMAGE_FOLDERS.includes(name.toLowerCase()) || newNames([name], classes).length === 0;
   return folders.find((name) => !isOther(name));
 }
 
@@ -160,7 +160,7 @@ export function placedIn(name, files) {
   for (const { file, folders } of files) {
     const inner = isSingle ? folders.slice(1) : folders;
     if (isInMasks(inner)) continue;
-    const patient = patientFolder(inner);
+    const patient = patientFolder(inner, [name]);
     images.push({ file, class: className(name), folder: patient && patients.of(patient) });
   }
   return { images, nMasks: files.length - images.length };

@@ -136,17 +136,21 @@ function show(now) {
 
 function stopListening() {
   clearTimeout(next);
+  next = undefined;
   events?.close();
   events = undefined;
 }
 
 function askLater() {
-  next = setTimeout(async () => {
+  const own = setTimeout(async () => {
     const text = await textAt(api);
-    if (!document.hidden) return;
+    if (next !== own) return;
     if (text !== undefined) show(JSON.parse(text));
+    // The state may be the same again when the page is seen: a new stream of events begins with it.
+    shown = undefined;
     if (state !== "done") askLater();
   }, HIDDEN_MS);
+  next = own;
 }
 
 /** Shows what comes while the page is seen: a stream holds one of the six connections that a browser has for a server. */

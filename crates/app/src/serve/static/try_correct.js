@@ -23,7 +23,7 @@ function nameInSet(name) {
   throw new Error(`${name} and ${same.value} would both be ${inSet} in a set, as other signs are left out. Choose another class, and give it a name.`);
 }
 
-/** The name in a set of the folder of an image's patient, if it has one; a single dropped folder only for want of another. */
+/** The name in a set for the folder of an image's patient, or an empty text; a single dropped folder only if no folder in it is one. */
 function patient({ folders, isSingle }) {
   const known = classes().map(({ value }) => className(value));
   const inner = isSingle ? folders.slice(1) : folders;

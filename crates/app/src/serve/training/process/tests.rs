@@ -114,8 +114,9 @@ async fn a_training_that_failed_has_resume_unless_the_run_cannot_be_resumed() {
         let page = models_page(&site).await;
         assert!(page.contains(shown) && page.contains("Resume a") == can_resume, "{page}");
     }
-    let (status, ..) = ask(&site, "POST", "/api/v1/runs/a/training/resume", Vec::new()).await;
-    assert_eq!(status, StatusCode::CONFLICT);
+    let (status, _, body) = ask(&site, "POST", "/api/v1/runs/a/training/resume", Vec::new()).await;
+    let reason = String::from_utf8_lossy(&body);
+    assert!(status == StatusCode::CONFLICT && reason.contains("the images have changed"), "{reason}");
 }
 
 #[tokio::test]
