@@ -9,8 +9,9 @@
 //!   and Ma 2019, Verified Uncertainty Calibration, <https://arxiv.org/abs/1909.10155>, who estimate it by sampling; here
 //!   it is the mean of the folded normal distribution);
 //! - *interval*: every error from which the observed one is not a surprise (a test-inversion interval). A model whose gaps
-//!   are `t` times the observed ones is drawn many times, each bin's number of correct predictions binomially; `t` is in the
-//!   interval if the observed error is among the middle 95 % of those drawn, or a little more where few predictions are wrong.
+//!   are `t` times the observed ones is drawn many times: each bin's number of correct predictions binomially, and how many images
+//!   are in bins of large and of small gaps normally. `t` is in the interval if the observed error is among the middle 95 % of
+//!   those drawn, or a little more where few predictions are wrong.
 //!
 //! `tests/interval_coverage.rs` measures how often the interval has the true error.
 
@@ -117,8 +118,12 @@ impl Bins {
     pub(super) fn interval(&self, effect: f64) -> Option<Interval> {
         let observed = self.ece().filter(|_| self.n > 1.0)?;
         // The share of the drawn errors that are at most the observed one falls with `t`.
+        let share_of_spread = self.share_of_spread();
         let share_at_most = |t: f64| {
-            let is_at_most = |draw: &&[Draw; BINS]| self.drawn_error(t, effect, draw) <= observed;
+            let of_mix = (effect * share_of_spread * self.spread_at(t) / self.n).sqrt();
+            let is_at_most = |draw: &&Draws| {
+                self.drawn_error(t, effect, &draw.of_bins) + of_mix * draw.of_mix.normal <= observed
+            };
             let n = DRAWS.par_iter().filter(is_at_most).count();
             n as f64 / RESAMPLES as f64
         };
@@ -188,6 +193,24 @@ impl Bins {
         gaps.sum::<f64>() / self.n
     }
 
+    /// The variance over images of the size of their bin's gap, for such a model. It makes the error depend on how many images of
+    /// a set are in each bin.
+    fn spread_at(&self, t: f64) -> f64 {
+        let error = self.error_at(t);
+        let squares = self.used().map(|bin| {
+            let gap = (bin.confidence() - Self::accuracy_at(bin, t)).abs();
+            bin.n * (gap - error).powi(2)
+        });
+        squares.sum::<f64>() / self.n
+    }
+
+    /// The share of the observed spread that chance within bins does not explain.
+    fn share_of_spread(&self) -> f64 {
+        let by_chance = self.used().map(|bin| bin.accuracy() * (1.0 - bin.accuracy())).sum::<f64>() / self.n;
+        let spread = self.spread_at(1.0);
+        if spread > by_chance { 1.0 - by_chance / spread } else { 0.0 }
+    }
+
     /// The error of such a model on a set that is drawn.
     fn drawn_error(&self, t: f64, effect: f64, draws: &[Draw; BINS]) -> f64 {
         let gaps = self.bins.iter().zip(draws).filter(|(bin, _)| bin.n > 0.0).map(|(bin, &draw)| {
@@ -219,13 +242,24 @@ impl Draw {
     }
 }
 
-/// The same numbers in every interval. They take longer to compute than all else in an interval of a small set.
-static DRAWS: LazyLock<Vec<[Draw; BINS]>> = LazyLock::new(|| (0..RESAMPLES).map(draws_of).collect());
+/// The numbers of one set that is drawn.
+struct Draws {
+    /// Of the correct predictions of each bin.
+    of_bins: [Draw; BINS],
+    /// Of how many images are in which bins.
+    of_mix: Draw,
+}
 
-/// The numbers of one draw: a key of their own beside that of the bootstrap.
-fn draws_of(index: usize) -> [Draw; BINS] {
-    let mut rng = CounterRng::new(0, Purpose::Bootstrap, index as u64, 1);
-    std::array::from_fn(|_| Draw::new(f64::from(rng.uniform())))
+/// The same numbers in every interval. They take longer to compute than all else in an interval of a small set.
+static DRAWS: LazyLock<Vec<Draws>> = LazyLock::new(|| (0..RESAMPLES).map(Draws::new).collect());
+
+impl Draws {
+    /// A key of their own beside that of the bootstrap.
+    fn new(index: usize) -> Self {
+        let mut rng = CounterRng::new(0, Purpose::Bootstrap, index as u64, 1);
+        let mut draw = || Draw::new(f64::from(rng.uniform()));
+        Self { of_bins: std::array::from_fn(|_| draw()), of_mix: draw() }
+    }
 }
 
 /// The mean of `|x|` for a normally distributed `x`.

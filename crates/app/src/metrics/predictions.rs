@@ -325,16 +325,10 @@ impl<'a> Scorer<'a> {
     }
 
     fn matrix(&self, times: &[f64]) -> WeightedConfusion {
-        let n_classes = self.predictions.n_classes;
-        let none = vec![0.0; n_classes];
-        let mut matrix = WeightedConfusion {
-            n_correct: none.clone(),
-            support: none.clone(),
-            n_predicted: none,
-            is_in_set: vec![false; n_classes],
-        };
+        let none = vec![0.0; self.predictions.n_classes];
+        let mut matrix =
+            WeightedConfusion { n_correct: none.clone(), support: none.clone(), n_predicted: none };
         for ((label, predicted), times) in self.predictions.pairs().zip(times) {
-            matrix.is_in_set[label] = true;
             matrix.support[label] += times;
             matrix.n_predicted[predicted] += times;
             if label == predicted {

@@ -12,8 +12,6 @@ pub(super) struct WeightedConfusion {
     pub support: Vec<f64>,
     /// Images predicted as the class.
     pub n_predicted: Vec<f64>,
-    /// Whether the set has images of the class. A sample of a bootstrap may lack all of them.
-    pub is_in_set: Vec<bool>,
 }
 
 impl WeightedConfusion {
@@ -23,11 +21,9 @@ impl WeightedConfusion {
     }
 
     pub(super) fn macro_f1(&self) -> Option<f64> {
-        let either =
-            self.support.iter().zip(&self.n_predicted).map(|(support, n_predicted)| support + n_predicted);
-        let classes = self.n_correct.iter().zip(either).zip(&self.is_in_set);
-        let has_f1 = classes.filter(|&((_, either), is_in_set)| *is_in_set && either > 0.0);
-        mean(has_f1.map(|((n_correct, either), _)| 2.0 * n_correct / either))
+        let classes = self.n_correct.iter().zip(&self.support).zip(&self.n_predicted);
+        let with_images = classes.filter(|&((_, support), _)| *support > 0.0);
+        mean(with_images.map(|((n_correct, support), n_predicted)| 2.0 * n_correct / (support + n_predicted)))
     }
 
     /// The change of balanced accuracy and macro F1 if recall and precision are at this end of their intervals, 0 or 1, in all
