@@ -13,7 +13,7 @@
 use rayon::prelude::*;
 use wide::f32x16;
 
-use crate::lanes::{LANES, load_channels, prefetch, store_channels};
+use crate::lanes::{LANES, load_channels, read_ahead, store_channels};
 use crate::scratch::with_scratch;
 use crate::tasks::TASK_ROWS;
 
@@ -317,8 +317,8 @@ fn backward<const WHOLE: bool>(
             partial.fill(0.0);
             let (sum_g, sum_gx) = partial.split_at_mut(c);
             for (grad_y, x) in grad_y.chunks(ROWS * c).zip(x.chunks(ROWS * c)) {
-                prefetch(grad_y);
-                prefetch(x);
+                read_ahead(grad_y);
+                read_ahead(x);
                 for at in (0..c).step_by(LANES) {
                     let [scale, shift, mean] =
                         [scale, shift, mean].map(|of| load_channels::<WHOLE>(&of[at..]));
@@ -338,8 +338,8 @@ fn backward<const WHOLE: bool>(
         let [a, b, d] = gradient_factors(partial, x.len() / c, batch, scale, grad_affine, factors);
         x.par_chunks_mut(task_len).zip(grad_y.par_chunks(task_len)).for_each(|(x, grad_y)| {
             for (x, grad_y) in x.chunks_mut(ROWS * c).zip(grad_y.chunks(ROWS * c)) {
-                prefetch(grad_y);
-                prefetch(x);
+                read_ahead(grad_y);
+                read_ahead(x);
                 for at in (0..c).step_by(LANES) {
                     let [scale, shift, a, b, d] =
                         [scale, shift, a, b, d].map(|of| load_channels::<WHOLE>(&of[at..]));

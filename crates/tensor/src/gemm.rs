@@ -16,7 +16,7 @@
 
 use wide::f32x16;
 
-use crate::lanes::{LANES, load, store};
+use crate::lanes::{LANES, load, prefetch_line, store};
 
 /// An `f32x16` is two registers with AVX2, one with AVX-512.
 const TILE_VECTORS: usize = if cfg!(target_feature = "avx512f") { 2 } else { 1 };
@@ -29,6 +29,10 @@ pub(crate) const NR: usize = LANES * TILE_VECTORS;
 pub(crate) const MR: usize = if cfg!(target_feature = "avx512f") { 12 } else { 6 };
 /// Rows of the register tile in [`multiply_columns`]: a divisor of `LANES`.
 const MR_COLUMNS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
+
+/// Rows of the operands that are asked for ahead of the products. They come from the L2 cache or from beyond it, many short
+/// pieces of memory, with each of which the hardware prefetcher begins anew.
+const ROWS_AHEAD: usize = LANES;
 
 /// The tile of sums in registers: rows of `NR` sums.
 type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
@@ -64,6 +68,12 @@ fn store_tile<const ROWS: usize>(tile: &Tile<ROWS>, c: &mut [[f32; NR]; ROWS]) {
             store(*vector, &mut row[v * LANES..]);
         }
     }
+}
+
+/// Asks for row `row` of the packed operand `b`.
+#[inline(always)]
+fn prefetch_row(b: &[f32], row: usize) {
+    (0..NR).step_by(LANES).for_each(|column| prefetch_line(b, row * NR + column));
 }
 
 /// Adds the products of one `k`: the outer product of `ROWS` elements of `a` and one row of `b`.
@@ -123,10 +133,14 @@ fn multiply_tile<const ROWS: usize>(
     let c = first_rows_mut(c);
     let mut tile: Tile<ROWS> = load_tile(c, accumulate);
     let (blocks, ragged) = b.as_chunks::<NR>().0.as_chunks::<LANES>();
-    for (b, a) in blocks.iter().zip(a.chunks(a_stride)) {
-        let a: &[[f32; LANES]; ROWS] = first_rows(a);
-        for (k, b_row) in b.iter().enumerate() {
-            rank_one(&mut tile, |row| a[row][k], b_row);
+    for (i, (b_rows, a_block)) in blocks.iter().zip(a.chunks(a_stride)).enumerate() {
+        let a_block: &[[f32; LANES]; ROWS] = first_rows(a_block);
+        for (k, b_row) in b_rows.iter().enumerate() {
+            prefetch_row(b, i * LANES + k + ROWS_AHEAD);
+            if k < ROWS {
+                prefetch_line(a, (i + 1) * a_stride + k * LANES);
+            }
+            rank_one(&mut tile, |row| a_block[row][k], b_row);
         }
     }
     if !ragged.is_empty() {
@@ -152,7 +166,13 @@ pub(crate) fn multiply_columns<'a>(
         let c = first_rows_mut(c);
         let mut tile: Tile<MR_COLUMNS> = load_tile(c, accumulate);
         for (a, b) in pieces.clone() {
-            for (a_row, b_row) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<NR>().0) {
+            for (t, (a_row, b_row)) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<NR>().0).enumerate()
+            {
+                // The other rows of the product find the operands in the L1 cache.
+                if i == 0 {
+                    prefetch_line(a, (t + ROWS_AHEAD) * LANES);
+                    prefetch_row(b, t + ROWS_AHEAD);
+                }
                 let a_row: &[f32; MR_COLUMNS] =
                     a_row[i * MR_COLUMNS..].first_chunk().expect("MR_COLUMNS divides LANES");
                 rank_one(&mut tile, |row| a_row[row], b_row);

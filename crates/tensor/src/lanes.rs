@@ -76,10 +76,16 @@ pub(crate) fn store_channels<const WHOLE: bool>(vector: f32x16, values: &mut [f3
     if WHOLE { store(vector, values) } else { store_short(vector, values) }
 }
 
+/// Asks for the cache line of `values[at]` and does not wait for it. The index may lie beyond the end.
+#[inline(always)]
+pub(crate) fn prefetch_line(values: &[f32], at: usize) {
+    prefetch_index::prefetch_index(values, at);
+}
+
 /// Reads one element of each cache line in the order of memory, which the hardware prefetcher recognises. What works on several
 /// lines in turn, as most kernels do, finds them in the cache then.
 #[inline(always)]
-pub(crate) fn prefetch(values: &[f32]) {
+pub(crate) fn read_ahead(values: &[f32]) {
     let bits = values.iter().step_by(LANES).fold(0, |bits, value| bits | value.to_bits());
     std::hint::black_box(bits);
 }

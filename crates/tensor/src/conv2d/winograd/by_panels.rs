@@ -82,7 +82,7 @@ fn correlate_run(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue,
             let (v, others) = rest.split_at_mut(v_len);
             v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
                 let block = i * rows..((i + 1) * rows).min(region.n_tiles());
-                region.prefetch(x, g.c_in, block.clone());
+                region.read_ahead(x, g.c_in, block.clone());
                 region.tile.input(&region, x, block, v_layout, v);
             });
             rest = others;

@@ -43,7 +43,7 @@ pub(super) fn correlate(
                 let (product, finished) = scratch.split_at_mut(blocks.product_layout.len);
                 for start in tiles.clone().step_by(blocks.rows) {
                     let block = start..(start + blocks.rows).min(tiles.end);
-                    region.prefetch(x, c_in, block.clone());
+                    region.read_ahead(x, c_in, block.clone());
                     region.tile.input(&region, x, block.clone(), blocks.v_layout, v);
                     let panels =
                         filter.chunks_exact(panel_len).zip(finished.chunks_exact_mut(blocks.finished_len));

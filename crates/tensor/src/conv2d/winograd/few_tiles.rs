@@ -108,7 +108,7 @@ fn finish_panels(
     for region in tiling.regions() {
         let (v_layout, product_layout) = layouts(&region);
         let (v, product) = scratch.split_at_mut(v_layout.len);
-        region.prefetch(x, tiling.g.c_in, 0..region.n_tiles());
+        region.read_ahead(x, tiling.g.c_in, 0..region.n_tiles());
         region.tile.input(&region, x, 0..region.n_tiles(), v_layout, v);
         let finished_len = region.finished_len(epilogue.stride());
         for (panel, finished) in finished.chunks_exact_mut(panel_len).enumerate() {

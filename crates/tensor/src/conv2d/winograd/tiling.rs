@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::tile::{F4, F4_F6, F6, F6_F4, Tile};
 use crate::conv2d::Conv2dGeometry;
 use crate::gemm::NR;
-use crate::lanes::prefetch;
+use crate::lanes::read_ahead;
 
 /// A rectangle of the output that tiles of one kind cover; those at the lower and right border may extend beyond it.
 #[derive(Clone, Copy, Debug)]
@@ -78,14 +78,14 @@ impl Region {
     /// Reads these tiles of `images`, `(n, h, w, c)`, into the cache. The transforms go through the pixels of a tile for each
     /// vector of channels, which the hardware prefetcher does not recognise, and each read would wait for memory. Parts of a row
     /// are slow, too, so the first region of a row reads all of it.
-    pub(super) fn prefetch(&self, images: &[f32], c: usize, tiles: Range<usize>) {
+    pub(super) fn read_ahead(&self, images: &[f32], c: usize, tiles: Range<usize>) {
         let Conv2dGeometry { h, w, .. } = self.g;
         let (m_down, m_across) = self.tile.outputs();
         let right = if self.left == 0 { w } else { (self.left + self.across * m_across).min(w) };
         for tile in (tiles.start / self.across * self.across..tiles.end).step_by(self.across) {
             let (n, top, _) = self.origin(tile);
             for y in top..(top + m_down).min(h) {
-                prefetch(&images[((n * h + y) * w + self.left) * c..((n * h + y) * w + right) * c]);
+                read_ahead(&images[((n * h + y) * w + self.left) * c..((n * h + y) * w + right) * c]);
             }
         }
     }

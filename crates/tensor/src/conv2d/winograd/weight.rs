@@ -27,7 +27,7 @@ use crate::lanes::LANES;
 use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
 /// Tiles whose pixels are read into the cache before they are transformed.
-const PREFETCHED_TILES: usize = 16;
+const TILES_READ_AHEAD: usize = 16;
 /// About how many elements are in the `Z` of one panel of a run: 1 MiB. Each run adds to all sums, so that shorter ones are
 /// slower; of longer ones, `Z` would not stay in the L2 cache.
 const RUN_LEN: usize = 1 << 18;
@@ -203,10 +203,10 @@ fn add_run(
     v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
         let first = run.start + i * block_tiles;
         let end = (first + block_tiles).min(run.end);
-        for start in (first..end).step_by(PREFETCHED_TILES) {
-            let tiles = start..(start + PREFETCHED_TILES).min(end);
-            region.prefetch(x, c_in, tiles.clone());
-            region.prefetch(grad_y, c_out, tiles.clone());
+        for start in (first..end).step_by(TILES_READ_AHEAD) {
+            let tiles = start..(start + TILES_READ_AHEAD).min(end);
+            region.read_ahead(x, c_in, tiles.clone());
+            region.read_ahead(grad_y, c_out, tiles.clone());
             region.tile.input(&region, x, tiles, v_layout, &mut v[v_layout.at(start - first, 0)..]);
         }
     });
