@@ -28,7 +28,7 @@ use super::tiling::{Region, Tiling};
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Filter, Scratch, TAPS};
 use crate::gemm::{NR, first_rows, multiply_rows};
-use crate::lanes::{LANES, store};
+use crate::lanes::{LANES, prefetch_line, store};
 use crate::scratch::with_scratch;
 
 /// Most tiles for which each share of the panels computes `V`.
@@ -37,6 +37,9 @@ const MAX_TILES: usize = 32;
 const MAX_GATHERED_TILES: usize = 4;
 /// Most vectors of sums that registers hold besides a row of the filter.
 const MAX_SUMS: usize = if cfg!(target_feature = "avx512f") { 20 } else { 9 };
+
+/// Input channels whose taps are asked for ahead of the products.
+const CHANNELS_AHEAD: usize = 8;
 
 /// Rows for the tiles in each block of `V`, most of them empty. Without the gaps the reads of the parts, sixteen or more, would
 /// be as many streams to prefetch, and the product of a single tile takes a quarter longer.
@@ -210,14 +213,16 @@ where
     ) {
         let part = |i: usize, j: usize| (first_row + i) * TA + j;
         let mut sums = [[[f32x16::ZERO; TILES]; TA]; ROWS];
-        for (block, taps) in taps.chunks_exact(LANES * TAPS * LANES).enumerate() {
+        for (block, block_taps) in taps.chunks_exact(LANES * TAPS * LANES).enumerate() {
             let at = block * v_layout.group_stride;
             let v: [[&[[f32; LANES]; TILES]; TA]; ROWS] = std::array::from_fn(|i| {
                 std::array::from_fn(|j| first_rows(&v[part(i, j) * v_layout.part_stride + at..]))
             });
-            for (k, taps) in taps.chunks_exact(TAPS * LANES).enumerate() {
+            for (k, channel_taps) in block_taps.chunks_exact(TAPS * LANES).enumerate() {
+                let ahead = (block * LANES + k + CHANNELS_AHEAD) * TAPS;
+                (ahead..ahead + TAPS).for_each(|tap| prefetch_line(taps, tap * LANES));
                 for (i, (sums, v)) in sums.iter_mut().zip(&v).enumerate() {
-                    let parts = Self::filter_line((taps, LANES), first_row + i);
+                    let parts = Self::filter_line((channel_taps, LANES), first_row + i);
                     for ((sums, v), u) in sums.iter_mut().zip(v).zip(parts) {
                         for (sum, v) in sums.iter_mut().zip(*v) {
                             *sum = f32x16::splat(v[k]).mul_add(u, *sum);
