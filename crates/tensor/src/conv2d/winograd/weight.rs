@@ -28,9 +28,12 @@ use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
 /// Tiles whose pixels are read into the cache before they are transformed.
 const TILES_READ_AHEAD: usize = 16;
-/// About how many elements are in the `Z` of one panel of a run: 1 MiB. Each run adds to all sums, so that shorter ones are
-/// slower; of longer ones, `Z` would not stay in the L2 cache.
-const RUN_LEN: usize = 1 << 18;
+/// About how many tiles a run has where several groups share the images. Its `V` and `Z` take about the L2 cache; of longer runs,
+/// `V` would come from beyond it.
+const GROUP_RUN_TILES: usize = 96;
+/// The same where there is one group. Each run adds to all sums, and such a layer has many. A product reads 24 KiB, half of the L1
+/// cache: those for the first rows leave them there for those for the other rows.
+const RUN_TILES: usize = 128;
 
 /// Most groups of images: more threads share them.
 const MAX_GROUPS: usize = 8;
@@ -72,9 +75,8 @@ struct Runs {
 }
 
 impl Runs {
-    fn new(region: Region, n_threads: usize) -> Self {
+    fn new(region: Region, run_tiles: usize, n_threads: usize) -> Self {
         let n_parts = region.tile.n_parts();
-        let run_tiles = RUN_LEN / (n_parts * NR);
         let n_runs = ((region.n_tiles() + run_tiles / 2) / run_tiles).max(1);
         let block_tiles = region.n_tiles().div_ceil(n_runs).div_ceil(n_threads);
         let v_layout = Layout::by_group(n_parts, block_tiles, region.g.c_in, LANES);
@@ -131,7 +133,8 @@ impl Groups {
 
     /// Of each region of a group with the tiling `tiling`.
     fn runs(&self, tiling: &Tiling) -> impl Iterator<Item = Runs> {
-        tiling.regions().map(|region| Runs::new(region, self.n_threads()))
+        let run_tiles = if self.n > 1 { GROUP_RUN_TILES } else { RUN_TILES };
+        tiling.regions().map(move |region| Runs::new(region, run_tiles, self.n_threads()))
     }
 
     /// Threads of a group.
