@@ -34,7 +34,7 @@ const WORDS: [(&str, &str); 40] = [
         "give more images, or choose a size of 16 or more behind More",
     ),
     (
-        "training has diverged; try a lower --lr (it is {}) or a tighter --clip (it is {})",
+        "training has diverged; try a lower --lr (it is {}) or {}",
         "the steps of the training became too large; train again with another seed, behind More on the page Train",
     ),
     (

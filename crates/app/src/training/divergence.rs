@@ -1,8 +1,9 @@
 //! What ends an epoch early: a loss or a weight that is not a finite number, or a lost rank.
 
 use roentgen_data::ImageSet;
+use roentgen_optim::Clip;
 
-use crate::config::TrainConfig;
+use crate::config::{ClipChoice, TrainConfig};
 use crate::ranks::error::RankError;
 use crate::training::error::TrainingError;
 
@@ -32,7 +33,7 @@ impl EpochError {
                 batch: divergence.batch,
                 images: divergence.image_names(set),
                 max_lr: config.max_lr,
-                clip: config.clip.to_string(),
+                clip: clip_remedy(config, "use a tighter"),
             },
             Self::Ranks(error) => error.into(),
         }
@@ -53,6 +54,16 @@ impl EpochError {
             },
             Self::Ranks(error) => error.into(),
         }
+    }
+}
+
+/// What to do with the clipping of a run that has diverged: to switch it on, or what `other` says.
+pub(super) fn clip_remedy(config: &TrainConfig, other: &str) -> String {
+    match config.clip {
+        ClipChoice(Clip::Off) => {
+            format!("switch --clip on (it is off, and {} by default)", TrainConfig::default().clip)
+        }
+        clip => format!("{other} --clip (it is {clip})"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::config::{ClipChoice, DecayKind, TrainConfig};
 use crate::terminal::screen::Screen;
-use crate::training::divergence::{Diverged, EpochError};
+use crate::training::divergence::{Diverged, Divergence, EpochError};
 use crate::training::probe_training::train_and_evaluate;
 use crate::training::trainer::{EpochProgress, Trainer};
 use roentgen_data::{LoadOptions, Normalization, PhantomOptions, phantom_dataset, silent};
@@ -38,12 +38,18 @@ fn a_loss_or_a_weight_that_is_not_finite_names_its_images() {
     assert_eq!((loss.epoch, loss.batch, loss.images.len()), (1, 2, 8));
     let weight = broken(&|state| state.moments[0].m[3] = f32::INFINITY);
     assert_eq!((weight.what, weight.epoch, weight.batch), (Diverged::Weight, 1, 2));
-    let loss = EpochError::Diverged(loss);
-    let message = loss.into_error(&config, &data.train).to_string();
     let name = data.train.name(weight.images[0]);
-    for words in ["the loss became NaN", "epoch 1, batch 2", name, "4 more", "--lr", "--clip"] {
-        assert!(message.contains(words), "{words}: {message}");
+    let message = |loss: Divergence, clip: Clip| {
+        let config = TrainConfig { clip: ClipChoice(clip), ..config.clone() };
+        EpochError::Diverged(loss).into_error(&config, &data.train).to_string()
+    };
+    let unclipped = message(loss.clone(), Clip::Off);
+    for words in ["the loss became NaN", "epoch 1, batch 2", name, "4 more", "--lr"] {
+        assert!(unclipped.contains(words), "{words}: {unclipped}");
     }
+    assert!(unclipped.ends_with(" switch --clip on (it is off, and value:0.1 by default)"), "{unclipped}");
+    let clipped = message(loss, Clip::Value(0.2));
+    assert!(clipped.ends_with(" or use a tighter --clip (it is value:0.2)"), "{clipped}");
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use roentgen_optim::Clip;
 
-use crate::config::{ClipChoice, TrainConfig};
+use crate::config::TrainConfig;
 use crate::run_dir::records::{LogLine, TimeLine};
 use crate::terminal::figures::{or_dash, percent};
 use crate::terminal::screen::duration;
+use crate::training::divergence::clip_remedy;
 use crate::training::trainer::StepReport;
 
 /// Columns that the wide line of an epoch needs.
@@ -44,12 +44,7 @@ fn shown_loss(loss: f64) -> String {
 /// A warning if the last epoch is no better than guessing, which has the loss `guessing`: a run may diverge without ever
 /// reaching NaN, and ends normally.
 pub(super) fn warning(last: &LogLine, config: &TrainConfig, guessing: f64) -> Option<String> {
-    let clip = match config.clip {
-        ClipChoice(Clip::Off) => {
-            format!("switch --clip on (it is off, and {} by default)", TrainConfig::default().clip)
-        }
-        clip => format!("keep --clip (it is {clip})"),
-    };
+    let clip = clip_remedy(config, "keep");
     (last.train_loss >= guessing).then(|| {
         format!(
             "the last epoch has a training loss of {}, no better than guessing ({}): training has diverged, or was too \
@@ -83,8 +78,10 @@ pub(super) fn show_step(bar: &ProgressBar, n_steps: usize, width: usize) -> impl
 
 #[cfg(test)]
 mod tests {
+    use roentgen_optim::Clip;
+
     use super::*;
-    use crate::config::ClassWeights;
+    use crate::config::{ClassWeights, ClipChoice};
     use crate::model::instruction_sets::InstructionSets;
     use crate::training::objective::loss_of_guessing;
 

@@ -73,7 +73,7 @@ pub enum TrainingError {
     /// A loss or a weight became infinite or NaN.
     #[error(
         "{what} in epoch {epoch}, batch {batch} ({images}): training has diverged; \
-         try a lower --lr (it is {max_lr}) or a tighter --clip (it is {clip})"
+         try a lower --lr (it is {max_lr}) or {clip}"
     )]
     Diverged {
         /// What became infinite or NaN.
@@ -86,7 +86,7 @@ pub enum TrainingError {
         images: String,
         /// The maximal learning rate of the run.
         max_lr: f64,
-        /// The clipping of the run.
+        /// What to do with the clipping of the run.
         clip: String,
     },
     /// A loss or a weight of a short training that probes the data became infinite or NaN.
