@@ -75,7 +75,7 @@ fn assert_same(found: &Trained, expected: &Trained, what: &str) {
 fn weights_do_not_depend_on_the_number_of_threads() {
     for clip in [Clip::Value(0.1), Clip::Norm(1.0)] {
         let expected = train(0, clip, 1);
-        for n_threads in [2, 3, 4, 7] {
+        for n_threads in [2, 3, 4, 7, 16] {
             assert_same(&train(0, clip, n_threads), &expected, &format!("{n_threads} threads, {clip:?}"));
         }
     }

@@ -146,6 +146,42 @@ fn winograd_matches_reference() {
     }
 }
 
+/// The three passes by one algorithm, in a pool of `n_threads`: `y`, `grad_x` and `grad_weight`.
+fn bits_of_passes(g: &Conv2dGeometry, algorithm: Conv2dAlgorithm, n_threads: usize) -> [Vec<u32>; 3] {
+    let (x, weight, grad_y) = (random(g.x_len(), 1), random(g.weight_len(), 2), random(g.y_len(), 3));
+    let (mut y, mut grad_x, mut grad_weight) =
+        (vec![f32::NAN; g.y_len()], vec![f32::NAN; g.x_len()], vec![f32::NAN; g.weight_len()]);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("a thread pool");
+    pool.install(|| {
+        correlate(g, algorithm, &x, Filter::Plain(&weight), Epilogue::NONE, &mut y);
+        correlate(&g.reversed(), algorithm, &grad_y, Filter::Reversed(&weight), Epilogue::NONE, &mut grad_x);
+        correlate_patches(g, algorithm, &x, &grad_y, &mut grad_weight);
+    });
+    [y, grad_x, grad_weight].map(|values| values.iter().map(|value| value.to_bits()).collect())
+}
+
+#[test]
+fn every_algorithm_has_the_same_bits_with_more_threads_than_panels() {
+    // Several threads share the tiles of a panel, also where a map has tiles of two sizes; tasks are a few images; whole maps.
+    let shapes = [
+        (40, 6, 6, 32, 64),
+        (13, 10, 10, 16, 64),
+        (31, 12, 12, 16, 32),
+        (60, 3, 3, 16, 64),
+        (40, 2, 2, 16, 48),
+    ];
+    for (n, h, w, c_in, c_out) in shapes {
+        let g = Conv2dGeometry::new(n, h, w, c_in, c_out);
+        for algorithm in Conv2dAlgorithm::ALL.into_iter().filter(|algorithm| algorithm.fits(&g)) {
+            let expected = bits_of_passes(&g, algorithm, 1);
+            for n_threads in [3, 16] {
+                let found = bits_of_passes(&g, algorithm, n_threads);
+                assert!(found == expected, "{g:?} by {}, {n_threads} threads", algorithm.name());
+            }
+        }
+    }
+}
+
 /// A network may see images of several sizes; whichever filter was prepared first, the others get the same results.
 #[test]
 fn a_prepared_filter_serves_every_size() {

@@ -1,4 +1,7 @@
-//! The forward pass for many channels: tasks are panels of output channels, and each reads all tiles.
+//! The forward pass for many channels: tasks are panels of output channels, and each reads all tiles. Where there are fewer panels
+//! than threads, several tasks share the tiles of a panel.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -33,7 +36,8 @@ pub(super) fn scratch(tiling: &Tiling) -> Scratch {
     let regions = || tiling.regions().map(RunRegion::new);
     let (v_len, finished_len) = run_lens(regions(), 1);
     let shared = shared_len(v_len + tiling.n_panels() * finished_len);
-    Scratch { caller: 0, task: PanelLens::new(&tiling).sum(), shared }
+    let own = regions().map(|run| TaskLens::new(&run).sum()).max().unwrap_or(0);
+    Scratch { caller: 0, task: panel_len(&tiling.g) + own, shared }
 }
 
 /// Images in a run.
@@ -49,8 +53,11 @@ struct RunRegion {
     region: Region,
     /// Tiles in a block: at most `MR`, and as many in each, since a register tile of a few rows is slower.
     rows: usize,
+    /// Blocks in a task.
+    task_blocks: usize,
     /// Of a block of tiles.
     v_layout: Layout,
+    /// Of a task.
     product_layout: Layout,
     /// Elements in the transformed input.
     v_len: usize,
@@ -60,9 +67,18 @@ impl RunRegion {
     fn new(region: Region) -> Self {
         let (n_parts, n_tiles) = (region.tile.n_parts(), region.n_tiles());
         let rows = n_tiles.div_ceil(n_tiles.div_ceil(MR));
+        let n_blocks = n_tiles.div_ceil(rows);
+        let panel_tasks = rayon::current_num_threads().div_ceil(region.g.c_out.div_ceil(NR));
+        let task_blocks = n_blocks.div_ceil(panel_tasks);
         let v_layout = Layout::by_part(n_parts, rows, region.g.c_in, LANES);
-        let product_layout = Layout::by_part(n_parts, n_tiles, NR, NR);
-        Self { region, rows, v_layout, product_layout, v_len: n_tiles.div_ceil(rows) * v_layout.len }
+        let product_layout = Layout::by_part(n_parts, n_tiles.min(task_blocks * rows), NR, NR);
+        Self { region, rows, task_blocks, v_layout, product_layout, v_len: n_blocks * v_layout.len }
+    }
+
+    /// Elements in the finished tiles of a task, unless it is the last one of the panel.
+    fn task_finished_len(&self, stride: usize) -> usize {
+        let (down, across) = self.region.finished(stride);
+        self.task_blocks * self.rows * down * across * NR
     }
 }
 
@@ -96,26 +112,21 @@ fn correlate_run(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue,
     });
 }
 
-/// Scratch memory of [`finish_panel`].
+/// Scratch memory of [`finish_tiles`], besides the filter of a panel.
 #[derive(Clone, Copy)]
-struct PanelLens {
-    taps: usize,
+struct TaskLens {
     filter_row: usize,
     product: usize,
 }
 
-impl PanelLens {
-    fn new(tiling: &Tiling) -> Self {
-        let none = Self { taps: panel_len(&tiling.g), filter_row: 0, product: 0 };
-        tiling.regions().map(RunRegion::new).fold(none, |lens, run| Self {
-            filter_row: lens.filter_row.max(run.region.tile.parts().1 * tiling.g.c_in * NR),
-            product: lens.product.max(run.product_layout.len),
-            ..lens
-        })
+impl TaskLens {
+    fn new(run: &RunRegion) -> Self {
+        let RunRegion { region, product_layout, .. } = run;
+        Self { filter_row: region.tile.parts().1 * region.g.c_in * NR, product: product_layout.len }
     }
 
-    fn sum(&self) -> usize {
-        self.taps + self.filter_row + self.product
+    fn sum(self) -> usize {
+        self.filter_row + self.product
     }
 }
 
@@ -128,48 +139,113 @@ fn finish_panel(
     finished: &mut [f32],
 ) {
     let g = &tiling.g;
-    let lens = PanelLens::new(tiling);
-    with_scratch(lens.sum(), |scratch| {
-        let (taps, scratch) = scratch.split_at_mut(lens.taps);
-        let (own, product) = scratch.split_at_mut(lens.filter_row);
+    with_scratch(panel_len(g), |taps| {
         if !matches!(filter, Filter::Prepared(_)) {
             gather_panel::<NR>(g, filter, panel, taps);
         }
         let (mut v, mut finished, mut first_part) = (v, finished, panel * tiling.n_parts());
         for run in tiling.regions().map(RunRegion::new) {
-            let RunRegion { region, product_layout, .. } = run;
-            let (down, across) = region.tile.parts();
-            for i in 0..down {
-                let filter = match filter {
-                    Filter::Prepared(filter) => {
-                        &filter[(first_part + i * across) * g.c_in * NR..][..across * g.c_in * NR]
-                    }
-                    _ => {
-                        region.tile.filter_row(taps, i, own);
-                        &own[..across * g.c_in * NR]
-                    }
-                };
-                multiply_row(&run, i, v, filter, &mut product[i * across * product_layout.part_stride..]);
-            }
-            first_part += region.tile.n_parts();
-            let (own, others) = finished.split_at_mut(region.finished_len(epilogue.stride()));
-            let product = (&*product, product_layout.part_stride);
-            region.tile.output(product, epilogue, tiling.panel_channels(panel), own);
+            let n_parts = run.region.tile.n_parts();
+            let filter = match filter {
+                Filter::Prepared(u) => {
+                    PanelFilter::Transformed(&u[first_part * g.c_in * NR..][..n_parts * g.c_in * NR])
+                }
+                _ => PanelFilter::Taps(taps),
+            };
+            let stride = epilogue.stride();
+            let (own, others) = finished.split_at_mut(run.region.finished_len(stride));
+            let tasks = own.par_chunks_mut(run.task_finished_len(stride));
+            tasks.zip(v[..run.v_len].par_chunks(run.task_blocks * run.v_layout.len)).for_each(
+                |(finished, v)| {
+                    finish_tiles(&run, v, filter, (tiling.panel_channels(panel), epilogue), finished);
+                },
+            );
+            first_part += n_parts;
             (v, finished) = (&v[run.v_len..], others);
         }
     });
 }
 
-/// `product = V U` for row `i` of the parts, all tiles and one panel; `v` is in blocks of `rows` tiles.
-fn multiply_row(run: &RunRegion, i: usize, v: &[f32], filter: &[f32], product: &mut [f32]) {
+/// The filter of one panel and region.
+#[derive(Clone, Copy)]
+enum PanelFilter<'a> {
+    /// `[part][c_in][NR]`.
+    Transformed(&'a [f32]),
+    /// `[c_in][tap][NR]`.
+    Taps(&'a [f32]),
+}
+
+/// The tiles of one task, whose transformed input is `v`.
+fn finish_tiles(
+    run: &RunRegion,
+    v: &[f32],
+    filter: PanelFilter,
+    (channels, epilogue): (Range<usize>, Epilogue),
+    finished: &mut [f32],
+) {
+    let RunRegion { region, product_layout, .. } = run;
+    let lens = TaskLens::new(run);
+    let (down, across) = region.tile.parts();
+    let row_len = across * region.g.c_in * NR;
+    let (finished_down, finished_across) = region.finished(epilogue.stride());
+    let n_tiles = finished.len() / (finished_down * finished_across * NR);
+    with_scratch(lens.sum(), |scratch| {
+        let (own, product) = scratch.split_at_mut(lens.filter_row);
+        for i in 0..down {
+            let filter = match filter {
+                PanelFilter::Transformed(u) => &u[i * row_len..][..row_len],
+                PanelFilter::Taps(taps) => {
+                    region.tile.filter_row(taps, i, own);
+                    &own[..row_len]
+                }
+            };
+            let product = &mut product[i * across * product_layout.part_stride..];
+            multiply_row(run, i, (v, n_tiles), filter, product);
+        }
+        let product = (&*product, product_layout.part_stride);
+        region.tile.output(product, epilogue, channels, finished);
+    });
+}
+
+/// `product = V U` for row `i` of the parts and one panel; `v` has `n_tiles` tiles, in blocks of `rows`.
+fn multiply_row(
+    run: &RunRegion,
+    i: usize,
+    (v, n_tiles): (&[f32], usize),
+    filter: &[f32],
+    product: &mut [f32],
+) {
     let RunRegion { region, rows, v_layout, product_layout, .. } = run;
     let (c_in, across) = (region.g.c_in, region.tile.parts().1);
     let product_part = product_layout.part_stride;
     for (j, filter) in filter.chunks_exact(c_in * NR).enumerate() {
-        let products = product[j * product_part..][..region.n_tiles() * NR].chunks_mut(rows * NR);
-        for (v, product) in v[..run.v_len].chunks_exact(v_layout.len).zip(products) {
+        let products = product[j * product_part..][..n_tiles * NR].chunks_mut(rows * NR);
+        for (v, product) in v.chunks_exact(v_layout.len).zip(products) {
             let v = &v[(i * across + j) * v_layout.part_stride..];
             multiply_rows(v, v_layout.group_stride, filter, product, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv2d::Conv2dGeometry;
+
+    #[test]
+    fn the_small_maps_of_a_resnet9_give_every_one_of_16_threads_a_task() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(16).build().expect("a thread pool");
+        for (width, n) in [(32, 128), (64, 128), (64, 32)] {
+            let conv4 = Conv2dGeometry::new(n, 6, 6, 4 * width, 8 * width);
+            let res2 = Conv2dGeometry::new(n, 3, 3, 8 * width, 8 * width);
+            for g in [conv4, conv4.reversed(), res2] {
+                let tiling = g.algorithm().tiling(&g).expect("an algorithm by tiles");
+                let run = pool.install(|| RunRegion::new(tiling.regions().next().expect("a region")));
+                let n_blocks = run.v_len / run.v_layout.len;
+                let n_tasks = tiling.n_panels() * n_blocks.div_ceil(run.task_blocks);
+                let threads = 16.min(tiling.n_panels() * n_blocks);
+                assert!(n_tasks >= threads, "{g:?}: {n_tasks} tasks");
+            }
         }
     }
 }
