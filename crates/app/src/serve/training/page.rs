@@ -21,6 +21,20 @@ const MAX_POINTS: usize = 1000;
 const RESUMABLE: &str = "Nothing trains it now. Resume goes on from its checkpoint; a training that ended in its first seconds has no \
                          checkpoint, and begins again. The result is that of a training without interruption.";
 
+/// A page with `body`, and with `train.js` where it `starts` a training.
+fn train_page(starts: bool, body: &Markup) -> Markup {
+    page(
+        "/train",
+        "Roentgen: train",
+        starts.then_some("train.js"),
+        html! {
+            link rel="stylesheet" href="/static/train.css";
+            h1 { "Train" }
+            (body)
+        },
+    )
+}
+
 /// The page to start a training on the images that `text` names, and the user `title`; `at_work` is the run that is in training.
 pub(super) fn start(
     text: &str,
@@ -29,13 +43,9 @@ pub(super) fn start(
     at_work: Option<&str>,
     skip_bad: bool,
 ) -> Markup {
-    page(
-        "/train",
-        "Roentgen: train",
-        Some("train.js"),
-        html! {
-            link rel="stylesheet" href="/static/train.css";
-            h1 { "Train" }
+    train_page(
+        true,
+        &html! {
             p.verdict { "Train a model on " (title) }
             @if *data == DataSet::Phantoms {
                 p.soft { "These are chest films that the program draws, to try everything out: it takes about a minute. "
@@ -59,12 +69,9 @@ pub(super) fn start(
 
 /// The page of a server that has no place for another run.
 pub(super) fn of_single_run() -> Markup {
-    page(
-        "/train",
-        "Roentgen: train",
-        None,
-        html! {
-            h1 { "Train" }
+    train_page(
+        false,
+        &html! {
             p.remark { "This server shows a single run, and trains no other one. To train, start roentgen serve with a folder of "
                 "runs." }
         },
@@ -73,12 +80,9 @@ pub(super) fn of_single_run() -> Markup {
 
 /// The page where the images have to be fixed first.
 pub(super) fn to_fix(text: &str, title: &str) -> Markup {
-    page(
-        "/train",
-        "Roentgen: train",
-        None,
-        html! {
-            h1 { "Train" }
+    train_page(
+        false,
+        &html! {
             p.verdict { "Train a model on " (title) }
             p.remark.bad { "The check of these images found something that has to be fixed before a training." }
             p { a.main href=(format!("/data?data={}", encoded(text))) { "Show what it is" } }
@@ -88,13 +92,9 @@ pub(super) fn to_fix(text: &str, title: &str) -> Markup {
 
 /// The page where no images have been chosen.
 pub(super) fn choice(sets: &[SetInfo]) -> Markup {
-    page(
-        "/train",
-        "Roentgen: train",
-        None,
-        html! {
-            link rel="stylesheet" href="/static/train.css";
-            h1 { "Train" }
+    train_page(
+        false,
+        &html! {
             p.verdict { "Which images should a model be trained on?" }
             p { a.main href="/data" { "Choose images" } }
             @if !sets.is_empty() {
