@@ -36,7 +36,7 @@ pub(super) fn scratch(tiling: &Tiling) -> Scratch {
     let regions = || tiling.regions().map(RunRegion::new);
     let (v_len, finished_len) = run_lens(regions(), 1);
     let shared = shared_len(v_len + tiling.n_panels() * finished_len);
-    let own = regions().map(|run| TaskLens::new(&run).sum()).max().unwrap_or(0);
+    let own = regions().map(|run| run.filter_row_len() + run.product_layout.len).max().unwrap_or(0);
     Scratch { caller: 0, task: panel_len(&tiling.g) + own, shared }
 }
 
@@ -75,6 +75,11 @@ impl RunRegion {
         Self { region, rows, task_blocks, v_layout, product_layout, v_len: n_blocks * v_layout.len }
     }
 
+    /// Elements in a row of parts of the transformed filter of one panel.
+    fn filter_row_len(&self) -> usize {
+        self.region.tile.parts().1 * self.region.g.c_in * NR
+    }
+
     /// Elements in the finished tiles of a task, unless it is the last one of the panel.
     fn task_finished_len(&self, stride: usize) -> usize {
         let (down, across) = self.region.finished(stride);
@@ -110,24 +115,6 @@ fn correlate_run(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue,
         let finished = &*finished;
         join_tiles(g, tiling.regions(), (finished, finished_len), epilogue, y);
     });
-}
-
-/// Scratch memory of [`finish_tiles`], besides the filter of a panel.
-#[derive(Clone, Copy)]
-struct TaskLens {
-    filter_row: usize,
-    product: usize,
-}
-
-impl TaskLens {
-    fn new(run: &RunRegion) -> Self {
-        let RunRegion { region, product_layout, .. } = run;
-        Self { filter_row: region.tile.parts().1 * region.g.c_in * NR, product: product_layout.len }
-    }
-
-    fn sum(self) -> usize {
-        self.filter_row + self.product
-    }
 }
 
 /// All tiles of one panel of output channels, region by region.
@@ -184,19 +171,17 @@ fn finish_tiles(
     finished: &mut [f32],
 ) {
     let RunRegion { region, product_layout, .. } = run;
-    let lens = TaskLens::new(run);
-    let (down, across) = region.tile.parts();
-    let row_len = across * region.g.c_in * NR;
+    let ((down, across), row_len) = (region.tile.parts(), run.filter_row_len());
     let (finished_down, finished_across) = region.finished(epilogue.stride());
     let n_tiles = finished.len() / (finished_down * finished_across * NR);
-    with_scratch(lens.sum(), |scratch| {
-        let (own, product) = scratch.split_at_mut(lens.filter_row);
+    with_scratch(row_len + product_layout.len, |scratch| {
+        let (own, product) = scratch.split_at_mut(row_len);
         for i in 0..down {
             let filter = match filter {
                 PanelFilter::Transformed(u) => &u[i * row_len..][..row_len],
                 PanelFilter::Taps(taps) => {
                     region.tile.filter_row(taps, i, own);
-                    &own[..row_len]
+                    &*own
                 }
             };
             let product = &mut product[i * across * product_layout.part_stride..];
