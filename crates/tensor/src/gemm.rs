@@ -33,6 +33,8 @@ const MR_COLUMNS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 /// Rows of the operands that are asked for ahead of the products. They come from the L2 cache or from beyond it, many short
 /// pieces of memory, with each of which the hardware prefetcher begins anew.
 const ROWS_AHEAD: usize = LANES;
+/// The same for `a` of [`multiply_rows`], in blocks: it may come from the L3 cache.
+const BLOCKS_AHEAD: usize = 2;
 
 /// The tile of sums in registers: rows of `NR` sums.
 type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
@@ -138,7 +140,7 @@ fn multiply_tile<const ROWS: usize>(
         for (k, b_row) in b_rows.iter().enumerate() {
             prefetch_row(b, i * LANES + k + ROWS_AHEAD);
             if k < ROWS {
-                prefetch_line(a, (i + 1) * a_stride + k * LANES);
+                prefetch_line(a, (i + BLOCKS_AHEAD) * a_stride + k * LANES);
             }
             rank_one(&mut tile, |row| a_block[row][k], b_row);
         }
@@ -155,13 +157,15 @@ fn multiply_tile<const ROWS: usize>(
 /// `c = a^T b`, or with `accumulate` `c += a^T b`. The rows to sum over come in pieces `(a, b)`.
 ///
 /// # Shapes
-/// Of each piece `a`: `[rows][LANES]` and `b`: `[rows][NR]`; `c`: `[LANES][NR]`.
+/// Of each piece `a`: `[rows][LANES]` and `b`: `[rows][NR]`; `c`: `[LANES][NR]`, and what the caller changes next, which is asked
+/// for during the products.
 #[inline(always)]
 pub(crate) fn multiply_columns<'a>(
     pieces: impl Iterator<Item = (&'a [f32], &'a [f32])> + Clone,
     c: &mut [f32],
     accumulate: bool,
 ) {
+    let (c, next) = c.split_at_mut(LANES * NR);
     for (i, c) in c.chunks_exact_mut(MR_COLUMNS * NR).enumerate() {
         let c = first_rows_mut(c);
         let mut tile: Tile<MR_COLUMNS> = load_tile(c, accumulate);
@@ -172,6 +176,9 @@ pub(crate) fn multiply_columns<'a>(
                 if i == 0 {
                     prefetch_line(a, (t + ROWS_AHEAD) * LANES);
                     prefetch_row(b, t + ROWS_AHEAD);
+                    if t < NR {
+                        prefetch_line(next, t * LANES);
+                    }
                 }
                 let a_row: &[f32; MR_COLUMNS] =
                     a_row[i * MR_COLUMNS..].first_chunk().expect("MR_COLUMNS divides LANES");

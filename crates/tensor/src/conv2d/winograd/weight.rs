@@ -28,9 +28,8 @@ use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
 /// Tiles whose pixels are read into the cache before they are transformed.
 const TILES_READ_AHEAD: usize = 16;
-/// About how many tiles a run has where several groups share the images. Its `V` and `Z` take about the L2 cache; of longer runs,
-/// `V` would come from beyond it.
-const GROUP_RUN_TILES: usize = 96;
+/// About how many tiles a run has where several groups share the images. Its `V`, `Z` and gradients stay in the L2 cache.
+const GROUP_RUN_TILES: usize = 48;
 /// The same where there is one group. Each run adds to all sums, and such a layer has many. A product reads 24 KiB, half of the L1
 /// cache: those for the first rows leave them there for those for the other rows.
 const RUN_TILES: usize = 128;
@@ -229,11 +228,11 @@ fn add_run(
                 let (grad, kept) = grads.split_at_mut(GRAD_LEN);
                 let sums = if runs.kept_len() == 0 { &mut *own_sums } else { &mut kept[..sums_len] };
                 let c = (first_block + block) * LANES;
-                for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
+                for part in 0..region.tile.n_parts() {
                     let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..v_len];
                     let z = &z[part * z_layout.part_stride..][..run.len() * NR];
                     let (v, z) = ((v, v_layout.len), (z, block_tiles));
-                    sum_products(v, z, &mut sums[..LANES * NR], run.start > 0);
+                    sum_products(v, z, &mut sums[part * SUMS_PART..], run.start > 0);
                 }
                 if run.end == region.n_tiles() {
                     region.tile.filter_grad(sums, grad, accumulate);
@@ -247,7 +246,7 @@ fn add_run(
 pub(super) const SUMS_PART: usize = LANES * NR + SET_PADDING;
 
 /// `sums = V^T Z` for `LANES` channels and one panel, or with `accumulate` `sums += V^T Z`. Blocks of `v`, each of `block_tiles`
-/// tiles, are `v_block` elements apart.
+/// tiles, are `v_block` elements apart. The sums of one part are computed; those of the next one lie behind them.
 #[inline(never)]
 fn sum_products(
     (v, v_block): (&[f32], usize),
