@@ -9,15 +9,21 @@ use super::Layout;
 use super::correlate::join_tiles;
 use super::filter::{gather_panel, panel_len};
 use super::tiling::{Region, Tiling};
+use crate::caches::cache_bytes;
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Filter, Scratch};
 use crate::gemm::{MR, NR, multiply_rows};
 use crate::lanes::LANES;
 use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
-/// Most elements in the transformed input of a run: 10 MiB, a share of the L3 cache that other data and other programs
-/// leave.
+/// Most elements in the transformed input of a run where the L3 cache is small: 10 MiB, a share of the cache that other data and
+/// other programs leave.
 const RUN_LEN: usize = 5 << 19;
+
+/// Most elements in the transformed input of a run. Each run transforms the filter again, so a large L3 cache is used, an eighth of it.
+fn run_len() -> usize {
+    RUN_LEN.max(cache_bytes(3) / size_of::<f32>() / 8)
+}
 
 /// `y = epilogue(x * weight)`.
 pub(super) fn correlate(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
@@ -43,7 +49,7 @@ pub(super) fn scratch(tiling: &Tiling) -> Scratch {
 /// Images in a run.
 fn run_images(tiling: &Tiling) -> usize {
     let n = tiling.g.n;
-    let most = (RUN_LEN / (tiling.transformed_input_len() / n)).clamp(1, n);
+    let most = (run_len() / (tiling.transformed_input_len() / n)).clamp(1, n);
     n.div_ceil(n.div_ceil(most))
 }
 
@@ -216,6 +222,27 @@ fn multiply_row(
 mod tests {
     use super::*;
     use crate::conv2d::Conv2dGeometry;
+    use crate::conv2d::winograd::F6;
+
+    #[test]
+    fn several_runs_have_the_same_bits_as_single_images() {
+        let of = |n| Tiling::of(&Conv2dGeometry::new(n, 6, 6, 64, 16), F6);
+        let n = run_len() / of(1).transformed_input_len() + 1;
+        let tiling = of(n);
+        assert!(run_images(&tiling) < n, "one run");
+        let number = |i: usize| (i * 7919 % 1013) as f32 / 1013.0 - 0.5;
+        let x: Vec<f32> = (0..tiling.g.x_len()).map(number).collect();
+        let weight: Vec<f32> = (0..tiling.g.weight_len()).map(number).collect();
+        let correlate = |tiling: &Tiling, x: &[f32], y: &mut [f32]| {
+            super::correlate(tiling, x, Filter::Plain(&weight), Epilogue::NONE, y);
+        };
+        let (mut in_runs, mut single) = (vec![f32::NAN; tiling.g.y_len()], vec![f32::NAN; tiling.g.y_len()]);
+        correlate(&tiling, &x, &mut in_runs);
+        let images = x.chunks(x.len() / n).zip(single.chunks_mut(tiling.g.y_len() / n));
+        images.for_each(|(x, y)| correlate(&of(1), x, y));
+        let bits = |y: Vec<f32>| y.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+        assert!(bits(in_runs) == bits(single));
+    }
 
     #[test]
     fn the_small_maps_of_a_resnet9_give_every_one_of_16_threads_a_task() {
