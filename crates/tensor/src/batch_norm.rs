@@ -13,7 +13,7 @@
 use rayon::prelude::*;
 use wide::f32x16;
 
-use crate::lanes::{LANES, load_channels, read_ahead, store_channels};
+use crate::lanes::{LANES, load_channels, prefetch_ahead, store_channels};
 use crate::scratch::with_scratch;
 use crate::tasks::TASK_ROWS;
 
@@ -138,9 +138,13 @@ fn task_statistics<const WHOLE: bool>(x: &[f32], mean: &mut [f32], squares: &mut
     let c = mean.len();
     mean.fill(0.0);
     squares.fill(0.0);
-    for row in x.chunks_exact(c) {
+    for rows in x.chunks(ROWS * c) {
         for at in (0..c).step_by(LANES) {
-            let sum = load_channels::<WHOLE>(&mean[at..]) + load_channels::<WHOLE>(&row[at..]);
+            let mut sum = load_channels::<WHOLE>(&mean[at..]);
+            for row in rows.chunks_exact(c) {
+                prefetch_ahead(row, at);
+                sum += load_channels::<WHOLE>(&row[at..]);
+            }
             store_channels::<WHOLE>(sum, &mut mean[at..]);
         }
     }
@@ -244,6 +248,8 @@ fn forward<const WHOLE: bool>(
             let skip = skip.map(|skip| &skip[task * task_len..][..y.len()]);
             for (row, (y, x)) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).enumerate() {
                 for at in (0..c).step_by(LANES) {
+                    prefetch_ahead(x, at);
+                    prefetch_ahead(y, at);
                     let normal = load_channels::<WHOLE>(&x[at..])
                         .mul_add(load_channels::<WHOLE>(&scale[at..]), load_channels::<WHOLE>(&shift[at..]));
                     // Not `max`, which could replace NaN by 0.
@@ -317,14 +323,14 @@ fn backward<const WHOLE: bool>(
             partial.fill(0.0);
             let (sum_g, sum_gx) = partial.split_at_mut(c);
             for (grad_y, x) in grad_y.chunks(ROWS * c).zip(x.chunks(ROWS * c)) {
-                read_ahead(grad_y);
-                read_ahead(x);
                 for at in (0..c).step_by(LANES) {
                     let [scale, shift, mean] =
                         [scale, shift, mean].map(|of| load_channels::<WHOLE>(&of[at..]));
                     let (mut g_total, mut gx_total) =
                         (load_channels::<WHOLE>(&sum_g[at..]), load_channels::<WHOLE>(&sum_gx[at..]));
                     for (grad_y, x) in grad_y.chunks_exact(c).zip(x.chunks_exact(c)) {
+                        prefetch_ahead(grad_y, at);
+                        prefetch_ahead(x, at);
                         let x = load_channels::<WHOLE>(&x[at..]);
                         let g = pass(load_channels::<WHOLE>(&grad_y[at..]), x, scale, shift);
                         g_total += g;
@@ -338,12 +344,12 @@ fn backward<const WHOLE: bool>(
         let [a, b, d] = gradient_factors(partial, x.len() / c, batch, scale, grad_affine, factors);
         x.par_chunks_mut(task_len).zip(grad_y.par_chunks(task_len)).for_each(|(x, grad_y)| {
             for (x, grad_y) in x.chunks_mut(ROWS * c).zip(grad_y.chunks(ROWS * c)) {
-                read_ahead(grad_y);
-                read_ahead(x);
                 for at in (0..c).step_by(LANES) {
                     let [scale, shift, a, b, d] =
                         [scale, shift, a, b, d].map(|of| load_channels::<WHOLE>(&of[at..]));
                     for (x, grad_y) in x.chunks_exact_mut(c).zip(grad_y.chunks_exact(c)) {
+                        prefetch_ahead(grad_y, at);
+                        prefetch_ahead(x, at);
                         let value = load_channels::<WHOLE>(&x[at..]);
                         let g = pass(load_channels::<WHOLE>(&grad_y[at..]), value, scale, shift);
                         store_channels::<WHOLE>(g.mul_add(a, value.mul_add(b, d)), &mut x[at..]);

@@ -72,10 +72,10 @@ fn store_tile<const ROWS: usize>(tile: &Tile<ROWS>, c: &mut [[f32; NR]; ROWS]) {
     }
 }
 
-/// Asks for row `row` of the packed operand `b`.
+/// Asks for the `NR` elements from `at` on, which may lie beyond the end.
 #[inline(always)]
-fn prefetch_row(b: &[f32], row: usize) {
-    (0..NR).step_by(LANES).for_each(|column| prefetch_line(b, row * NR + column));
+pub(crate) fn prefetch_row(values: &[f32], at: usize) {
+    (0..NR).step_by(LANES).for_each(|column| prefetch_line(values, at + column));
 }
 
 /// Adds the products of one `k`: the outer product of `ROWS` elements of `a` and one row of `b`.
@@ -138,7 +138,7 @@ fn multiply_tile<const ROWS: usize>(
     for (i, (b_rows, a_block)) in blocks.iter().zip(a.chunks(a_stride)).enumerate() {
         let a_block: &[[f32; LANES]; ROWS] = first_rows(a_block);
         for (k, b_row) in b_rows.iter().enumerate() {
-            prefetch_row(b, i * LANES + k + ROWS_AHEAD);
+            prefetch_row(b, (i * LANES + k + ROWS_AHEAD) * NR);
             if k < ROWS {
                 prefetch_line(a, (i + BLOCKS_AHEAD) * a_stride + k * LANES);
             }
@@ -175,7 +175,7 @@ pub(crate) fn multiply_columns<'a>(
                 // The other rows of the product find the operands in the L1 cache.
                 if i == 0 {
                     prefetch_line(a, (t + ROWS_AHEAD) * LANES);
-                    prefetch_row(b, t + ROWS_AHEAD);
+                    prefetch_row(b, (t + ROWS_AHEAD) * NR);
                     if t < NR {
                         prefetch_line(next, t * LANES);
                     }

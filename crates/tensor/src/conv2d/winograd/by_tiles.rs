@@ -118,13 +118,16 @@ impl Blocks {
         let stride = epilogue.stride();
         let (h_out, w_out) = (h / stride, w / stride);
         let (down, across) = self.region.finished(stride);
+        // The tile below.
+        let next = down * w_out * c_out;
         for (index, tile) in tiles.enumerate() {
             let (n, top, left) = self.region.origin(tile);
             let (top, left) = (top / stride, left / stride);
             for i in 0..down.min(h_out - top) {
                 let at = ((n - first_image) * h_out + top + i) * w_out + left;
                 let pixels = &mut y[at * c_out..][..across.min(w_out - left) * c_out];
-                join_panels(&finished[(index * down + i) * across * NR..], self.finished_len, c_out, pixels);
+                let finished = &finished[(index * down + i) * across * NR..];
+                join_panels(finished, self.finished_len, c_out, next, pixels);
             }
         }
     }

@@ -26,7 +26,7 @@ use super::{by_panels, by_tiles, few_tiles};
 use crate::caches::cache_bytes;
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Conv2dGeometry, Filter, Scratch};
-use crate::gemm::{MR, NR};
+use crate::gemm::{MR, NR, prefetch_row};
 use crate::scratch::{has_large_shared_cache, shared_len, with_shared_scratch};
 use crate::tasks::TASK_ELEMENTS;
 
@@ -130,17 +130,19 @@ pub(super) fn join_tiles(
             for (tile, i, pixels) in region.tiles_of_row(row) {
                 let line = &rest[(tile * down + i / stride) * across * NR..];
                 let y = &mut y[pixels.start / stride * g.c_out..pixels.end / stride * g.c_out];
-                join_panels(line, panel_len, g.c_out, y);
+                join_panels(line, panel_len, g.c_out, row_len, y);
             }
             rest = &rest[region.finished_len(stride)..];
         }
     });
 }
 
-/// Copies `[panel][pixel][NR]`, panels `panel_stride` apart, to `[pixel][channel]`.
-pub(super) fn join_panels(finished: &[f32], panel_stride: usize, c_out: usize, y: &mut [f32]) {
+/// Copies `[panel][pixel][NR]`, panels `panel_stride` apart, to `[pixel][channel]`, and asks for the memory that is written next,
+/// `next` elements behind `y`.
+pub(super) fn join_panels(finished: &[f32], panel_stride: usize, c_out: usize, next: usize, y: &mut [f32]) {
     for (pixel, y) in y.chunks_exact_mut(c_out).enumerate() {
         for (panel, y) in y.chunks_mut(NR).enumerate() {
+            prefetch_row(y, next);
             let from: &[f32; NR] =
                 finished[panel * panel_stride + pixel * NR..].first_chunk().expect("a pixel of every panel");
             match y.first_chunk_mut() {
