@@ -20,7 +20,8 @@ use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 /// other programs leave.
 const RUN_LEN: usize = 5 << 19;
 
-/// Most elements in the transformed input of a run. Each run transforms the filter again, so a large L3 cache is used, an eighth of it.
+/// Most elements in the transformed input of a run. Each run transforms the filter again, so of a large L3 cache it takes an
+/// eighth.
 fn run_len() -> usize {
     RUN_LEN.max(cache_bytes(3) / size_of::<f32>() / 8)
 }

@@ -118,7 +118,7 @@ impl Blocks {
         let stride = epilogue.stride();
         let (h_out, w_out) = (h / stride, w / stride);
         let (down, across) = self.region.finished(stride);
-        // The tile below.
+        // The memory of the tile below is asked for.
         let next = down * w_out * c_out;
         for (index, tile) in tiles.enumerate() {
             let (n, top, left) = self.region.origin(tile);
