@@ -13,13 +13,18 @@
 use rayon::prelude::*;
 use wide::f32x16;
 
-use crate::lanes::{LANES, load_channels, prefetch_ahead, store_channels};
+use crate::lanes::{AHEAD, LANES, load_channels, prefetch_line, store_channels};
 use crate::scratch::with_scratch;
 use crate::tasks::TASK_ROWS;
 
 /// Rows that are processed together, so that a sum or a factor of a channel is read once for all of them. The processor
 /// can prefetch this many streams at once.
 const ROWS: usize = 8;
+
+/// How far ahead a walk through groups of `ROWS` rows of `c` channels prefetches: beyond the group that it is in.
+fn rows_ahead(c: usize) -> usize {
+    AHEAD.max(ROWS * c)
+}
 
 /// Added to the variance, so that a constant channel is not divided by zero: PyTorch's default.
 pub const EPS: f32 = 1e-5;
@@ -136,13 +141,14 @@ pub fn batch_norm_statistics(x: &[f32], running: &mut Running, batch: &mut Chann
 /// Mean and sum of squared deviations of each channel of the rows `x`.
 fn task_statistics<const WHOLE: bool>(x: &[f32], mean: &mut [f32], squares: &mut [f32]) {
     let c = mean.len();
+    let ahead = rows_ahead(c);
     mean.fill(0.0);
     squares.fill(0.0);
     for rows in x.chunks(ROWS * c) {
         for at in (0..c).step_by(LANES) {
             let mut sum = load_channels::<WHOLE>(&mean[at..]);
             for row in rows.chunks_exact(c) {
-                prefetch_ahead(row, at);
+                prefetch_line(row, at + ahead);
                 sum += load_channels::<WHOLE>(&row[at..]);
             }
             store_channels::<WHOLE>(sum, &mut mean[at..]);
@@ -248,8 +254,8 @@ fn forward<const WHOLE: bool>(
             let skip = skip.map(|skip| &skip[task * task_len..][..y.len()]);
             for (row, (y, x)) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).enumerate() {
                 for at in (0..c).step_by(LANES) {
-                    prefetch_ahead(x, at);
-                    prefetch_ahead(y, at);
+                    prefetch_line(x, at + AHEAD);
+                    prefetch_line(y, at + AHEAD);
                     let normal = load_channels::<WHOLE>(&x[at..])
                         .mul_add(load_channels::<WHOLE>(&scale[at..]), load_channels::<WHOLE>(&shift[at..]));
                     // Not `max`, which could replace NaN by 0.
@@ -306,7 +312,7 @@ fn backward<const WHOLE: bool>(
     grad_affine: AffineGrad,
 ) {
     let c = affine.gamma.len();
-    let task_len = TASK_ROWS * c;
+    let (task_len, ahead) = (TASK_ROWS * c, rows_ahead(c));
     let n_tasks = x.len().div_ceil(task_len);
     with_scratch(5 * c + n_tasks * 2 * c, |scratch| {
         let (per_channel, partial) = scratch.split_at_mut(5 * c);
@@ -329,8 +335,8 @@ fn backward<const WHOLE: bool>(
                     let (mut g_total, mut gx_total) =
                         (load_channels::<WHOLE>(&sum_g[at..]), load_channels::<WHOLE>(&sum_gx[at..]));
                     for (grad_y, x) in grad_y.chunks_exact(c).zip(x.chunks_exact(c)) {
-                        prefetch_ahead(grad_y, at);
-                        prefetch_ahead(x, at);
+                        prefetch_line(grad_y, at + ahead);
+                        prefetch_line(x, at + ahead);
                         let x = load_channels::<WHOLE>(&x[at..]);
                         let g = pass(load_channels::<WHOLE>(&grad_y[at..]), x, scale, shift);
                         g_total += g;
@@ -348,8 +354,8 @@ fn backward<const WHOLE: bool>(
                     let [scale, shift, a, b, d] =
                         [scale, shift, a, b, d].map(|of| load_channels::<WHOLE>(&of[at..]));
                     for (x, grad_y) in x.chunks_exact_mut(c).zip(grad_y.chunks_exact(c)) {
-                        prefetch_ahead(grad_y, at);
-                        prefetch_ahead(x, at);
+                        prefetch_line(grad_y, at + ahead);
+                        prefetch_line(x, at + ahead);
                         let value = load_channels::<WHOLE>(&x[at..]);
                         let g = pass(load_channels::<WHOLE>(&grad_y[at..]), value, scale, shift);
                         store_channels::<WHOLE>(g.mul_add(a, value.mul_add(b, d)), &mut x[at..]);

@@ -30,10 +30,10 @@ pub(crate) const MR: usize = if cfg!(target_feature = "avx512f") { 12 } else { 6
 /// Rows of the register tile in [`multiply_columns`]: a divisor of `LANES`.
 const MR_COLUMNS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 
-/// Rows of the operands that are asked for ahead of the products. They come from the L2 cache or from beyond it, many short
+/// Rows of the operands that are prefetched ahead of the products. They come from the L2 cache or from beyond it, many short
 /// pieces of memory, with each of which the hardware prefetcher begins anew.
 const ROWS_AHEAD: usize = LANES;
-/// The same for `a` of [`multiply_rows`], in blocks: it may come from the L3 cache.
+/// The same for `a` of [`multiply_rows`], in blocks of `LANES` channels: it may come from the L3 cache.
 const BLOCKS_AHEAD: usize = 2;
 
 /// The tile of sums in registers: rows of `NR` sums.
@@ -72,7 +72,7 @@ fn store_tile<const ROWS: usize>(tile: &Tile<ROWS>, c: &mut [[f32; NR]; ROWS]) {
     }
 }
 
-/// Asks for the `NR` elements from `at` on, which may lie beyond the end.
+/// Prefetches the `NR` elements from `at` on, which may lie beyond the end.
 #[inline(always)]
 pub(crate) fn prefetch_row(values: &[f32], at: usize) {
     (0..NR).step_by(LANES).for_each(|column| prefetch_line(values, at + column));
@@ -157,15 +157,16 @@ fn multiply_tile<const ROWS: usize>(
 /// `c = a^T b`, or with `accumulate` `c += a^T b`. The rows to sum over come in pieces `(a, b)`.
 ///
 /// # Shapes
-/// Of each piece `a`: `[rows][LANES]` and `b`: `[rows][NR]`; `c`: `[LANES][NR]`, and what the caller changes next, which is asked
-/// for during the products.
+/// Of each piece `a`: `[rows][LANES]` and `b`: `[rows][NR]`; `c`: `[LANES][NR]`. `next` is the `c` of the next product, which is
+/// prefetched; it may be empty.
 #[inline(always)]
 pub(crate) fn multiply_columns<'a>(
     pieces: impl Iterator<Item = (&'a [f32], &'a [f32])> + Clone,
     c: &mut [f32],
     accumulate: bool,
+    next: &[f32],
 ) {
-    let (c, next) = c.split_at_mut(LANES * NR);
+    let mut next_lines = (0..next.len().min(LANES * NR)).step_by(LANES);
     for (i, c) in c.chunks_exact_mut(MR_COLUMNS * NR).enumerate() {
         let c = first_rows_mut(c);
         let mut tile: Tile<MR_COLUMNS> = load_tile(c, accumulate);
@@ -176,8 +177,8 @@ pub(crate) fn multiply_columns<'a>(
                 if i == 0 {
                     prefetch_line(a, (t + ROWS_AHEAD) * LANES);
                     prefetch_row(b, (t + ROWS_AHEAD) * NR);
-                    if t < NR {
-                        prefetch_line(next, t * LANES);
+                    if let Some(at) = next_lines.next() {
+                        prefetch_line(next, at);
                     }
                 }
                 let a_row: &[f32; MR_COLUMNS] =
@@ -222,7 +223,7 @@ mod tests {
         let b: Vec<f32> = (0..rows * NR).map(|i| number(i + 3)).collect();
         let pieces = [(&a[..2 * LANES], &b[..2 * NR]), (&a[2 * LANES..], &b[2 * NR..])];
         let mut c = vec![f32::NAN; LANES * NR];
-        multiply_columns(pieces.into_iter(), &mut c, false);
+        multiply_columns(pieces.into_iter(), &mut c, false, &[]);
         for (i, j) in (0..LANES).flat_map(|i| (0..NR).map(move |j| (i, j))) {
             let sum: f32 = (0..rows).map(|k| a[k * LANES + i] * b[k * NR + j]).sum();
             assert_eq!(c[i * NR + j], sum, "row {i}, column {j}");

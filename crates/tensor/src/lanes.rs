@@ -76,21 +76,15 @@ pub(crate) fn store_channels<const WHOLE: bool>(vector: f32x16, values: &mut [f3
     if WHOLE { store(vector, values) } else { store_short(vector, values) }
 }
 
-/// Asks for the cache line of `values[at]` and does not wait for it. The index may lie beyond the end.
+/// Prefetches the cache line of `values[at]`, without waiting for it. The index may lie beyond the end.
 #[inline(always)]
 pub(crate) fn prefetch_line(values: &[f32], at: usize) {
     prefetch_index::prefetch_index(values, at);
 }
 
-/// How far ahead, in elements, a walk through memory asks for the lines that it reads or writes: 8 KiB. The hardware prefetcher
-/// stops at the end of every page of 4 KiB.
-const AHEAD: usize = 2048;
-
-/// Asks for the line that a walk through `values`, now at element `at`, reaches in 8 KiB.
-#[inline(always)]
-pub(crate) fn prefetch_ahead(values: &[f32], at: usize) {
-    prefetch_line(values, at + AHEAD);
-}
+/// How far ahead, in elements, a walk through memory prefetches what it reads or writes: 8 KiB, two pages, since the hardware
+/// prefetcher stops at the end of each page.
+pub(crate) const AHEAD: usize = 2048;
 
 /// Reads one element of each cache line in the order of memory, which the hardware prefetcher recognises. What works on several
 /// lines in turn, as most kernels do, finds them in the cache then.

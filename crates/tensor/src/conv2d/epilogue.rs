@@ -5,7 +5,7 @@
 use wide::f32x16;
 
 use crate::gemm::NR;
-use crate::lanes::{LANES, load, load_short, prefetch_ahead, store_short};
+use crate::lanes::{AHEAD, LANES, load, load_short, prefetch_line, store_short};
 
 /// `pool(max(floor, scale * . + shift))`, where the pool is optional.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ impl<'a> Epilogue<'a> {
     pub(super) fn finish(self, sums: &[f32], rows: usize, first: usize, c: usize, y: &mut [f32]) {
         for (pixel, y) in y.chunks_exact_mut(c).enumerate() {
             for o in (0..c).step_by(LANES) {
-                prefetch_ahead(y, o);
+                prefetch_line(y, o + AHEAD);
                 let sums = load(&sums[(o / NR * rows + first + pixel) * NR + o % NR..]);
                 store_short(self.vector(o)(sums), &mut y[o..]);
             }

@@ -198,7 +198,7 @@ pub(super) fn correlate_patches(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], g
 
 #[inline(never)]
 fn sum_products(patches: &[f32], grad: &[f32], sums: &mut [f32], accumulate: bool) {
-    multiply_columns(std::iter::once((patches, grad)), sums, accumulate);
+    multiply_columns(std::iter::once((patches, grad)), sums, accumulate, &[]);
 }
 
 /// Packs `NR` channels of `y`, `(pixels, c)`, from channel `o` on as `[pixel][NR]`, with zeros beyond the channels.

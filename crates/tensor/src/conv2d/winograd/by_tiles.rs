@@ -118,8 +118,8 @@ impl Blocks {
         let stride = epilogue.stride();
         let (h_out, w_out) = (h / stride, w / stride);
         let (down, across) = self.region.finished(stride);
-        // The memory of the tile below is asked for.
-        let next = down * w_out * c_out;
+        // The tile below is prefetched.
+        let ahead = down * w_out * c_out;
         for (index, tile) in tiles.enumerate() {
             let (n, top, left) = self.region.origin(tile);
             let (top, left) = (top / stride, left / stride);
@@ -127,7 +127,7 @@ impl Blocks {
                 let at = ((n - first_image) * h_out + top + i) * w_out + left;
                 let pixels = &mut y[at * c_out..][..across.min(w_out - left) * c_out];
                 let finished = &finished[(index * down + i) * across * NR..];
-                join_panels(finished, self.finished_len, c_out, next, pixels);
+                join_panels(finished, self.finished_len, c_out, ahead, pixels);
             }
         }
     }

@@ -137,12 +137,12 @@ pub(super) fn join_tiles(
     });
 }
 
-/// Copies `[panel][pixel][NR]`, panels `panel_stride` apart, to `[pixel][channel]`, and asks for the memory that is written next,
-/// `next` elements behind `y`.
-pub(super) fn join_panels(finished: &[f32], panel_stride: usize, c_out: usize, next: usize, y: &mut [f32]) {
+/// Copies `[panel][pixel][NR]`, panels `panel_stride` apart, to `[pixel][channel]`, and prefetches the memory `ahead` elements after
+/// each element that it writes.
+pub(super) fn join_panels(finished: &[f32], panel_stride: usize, c_out: usize, ahead: usize, y: &mut [f32]) {
     for (pixel, y) in y.chunks_exact_mut(c_out).enumerate() {
         for (panel, y) in y.chunks_mut(NR).enumerate() {
-            prefetch_row(y, next);
+            prefetch_row(y, ahead);
             let from: &[f32; NR] =
                 finished[panel * panel_stride + pixel * NR..].first_chunk().expect("a pixel of every panel");
             match y.first_chunk_mut() {

@@ -38,7 +38,7 @@ const MAX_GATHERED_TILES: usize = 4;
 /// Most vectors of sums that registers hold besides a row of the filter.
 const MAX_SUMS: usize = if cfg!(target_feature = "avx512f") { 20 } else { 9 };
 
-/// Input channels whose taps are asked for ahead of the products.
+/// Input channels whose taps are prefetched ahead of the products.
 const CHANNELS_AHEAD: usize = 8;
 
 /// Rows for the tiles in each block of `V`, most of them empty. Without the gaps the reads of the parts, sixteen or more, would

@@ -28,7 +28,8 @@ use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
 /// Tiles whose pixels are read into the cache before they are transformed.
 const TILES_READ_AHEAD: usize = 16;
-/// About how many tiles a run has where several groups share the images. Its `V`, `Z` and gradients stay in the L2 cache.
+/// About how many tiles a run has where several groups share the images. In `conv2` of a ResNet9, its `V`, its `Z` and the pixels of
+/// `grad_y` take 2 MiB; of longer runs, more comes from beyond the L2 cache.
 const GROUP_RUN_TILES: usize = 48;
 /// The same where there is one group. Each run adds to all sums, and such a layer has many. A product reads 24 KiB, half of the L1
 /// cache: those for the first rows leave them there for those for the other rows.
@@ -229,10 +230,11 @@ fn add_run(
                 let sums = if runs.kept_len() == 0 { &mut *own_sums } else { &mut kept[..sums_len] };
                 let c = (first_block + block) * LANES;
                 for part in 0..region.tile.n_parts() {
+                    let (sums, next) = sums[part * SUMS_PART..].split_at_mut(SUMS_PART);
                     let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..v_len];
                     let z = &z[part * z_layout.part_stride..][..run.len() * NR];
                     let (v, z) = ((v, v_layout.len), (z, block_tiles));
-                    sum_products(v, z, &mut sums[part * SUMS_PART..], run.start > 0);
+                    sum_products(v, z, &mut sums[..LANES * NR], run.start > 0, next);
                 }
                 if run.end == region.n_tiles() {
                     region.tile.filter_grad(sums, grad, accumulate);
@@ -246,16 +248,17 @@ fn add_run(
 pub(super) const SUMS_PART: usize = LANES * NR + SET_PADDING;
 
 /// `sums = V^T Z` for `LANES` channels and one panel, or with `accumulate` `sums += V^T Z`. Blocks of `v`, each of `block_tiles`
-/// tiles, are `v_block` elements apart. The sums of one part are computed; those of the next one lie behind them.
+/// tiles, are `v_block` elements apart. `next` is prefetched.
 #[inline(never)]
 fn sum_products(
     (v, v_block): (&[f32], usize),
     (z, block_tiles): (&[f32], usize),
     sums: &mut [f32],
     accumulate: bool,
+    next: &[f32],
 ) {
     let pieces = v.chunks(v_block).zip(z.chunks(block_tiles * NR));
-    multiply_columns(pieces.map(|(v, z)| (&v[..z.len() / NR * LANES], z)), sums, accumulate);
+    multiply_columns(pieces.map(|(v, z)| (&v[..z.len() / NR * LANES], z)), sums, accumulate, next);
 }
 
 /// Adds up the gradients of the groups, each `[panel][c_in / LANES][LANES][tap][NR]`, whose second axis has stride `block_len`,
