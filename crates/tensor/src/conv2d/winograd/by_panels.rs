@@ -16,14 +16,11 @@ use crate::gemm::{MR, NR, multiply_rows};
 use crate::lanes::LANES;
 use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
-/// Most elements in the transformed input of a run where the L3 cache has less than 80 MiB: 10 MiB, a share that other data and
-/// other programs leave.
-const RUN_LEN: usize = 5 << 19;
-
-/// Most elements in the transformed input of a run. Each run transforms the filter again, so runs are as long as the L3 cache
-/// allows: an eighth of it, since other data and other programs use it too.
+/// Most elements in the transformed input of a run: at least 10 MiB. Each run transforms the filter again, so runs are as long as
+/// the L3 cache allows: an eighth of it, since other data and other programs use it too.
 fn run_len() -> usize {
-    RUN_LEN.max(cache_bytes(3) / size_of::<f32>() / 8)
+    const SHORTEST: usize = 5 << 19;
+    SHORTEST.max(cache_bytes(3) / size_of::<f32>() / 8)
 }
 
 /// `y = epilogue(x * weight)`.
@@ -224,6 +221,7 @@ mod tests {
     use super::*;
     use crate::conv2d::Conv2dGeometry;
     use crate::conv2d::winograd::F6;
+    use crate::conv2d::winograd::correlate::tests::numbers;
 
     #[test]
     fn several_runs_have_the_same_bits_as_single_images() {
@@ -231,9 +229,7 @@ mod tests {
         let n = run_len() / of(1).transformed_input_len() + 1;
         let tiling = of(n);
         assert!(run_images(&tiling) < n, "one run");
-        let number = |i: usize| (i * 7919 % 1013) as f32 / 1013.0 - 0.5;
-        let x: Vec<f32> = (0..tiling.g.x_len()).map(number).collect();
-        let weight: Vec<f32> = (0..tiling.g.weight_len()).map(number).collect();
+        let (x, weight) = (numbers(tiling.g.x_len()), numbers(tiling.g.weight_len()));
         let correlate = |tiling: &Tiling, x: &[f32], y: &mut [f32]| {
             super::correlate(tiling, x, Filter::Plain(&weight), Epilogue::NONE, y);
         };

@@ -154,16 +154,19 @@ pub(super) fn join_panels(finished: &[f32], panel_stride: usize, c_out: usize, a
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::conv2d::winograd::{F4, F6};
+
+    /// Numbers between -0.5 and 0.5.
+    pub(in crate::conv2d::winograd) fn numbers(len: usize) -> Vec<f32> {
+        (0..len).map(|i| (i * 7919 % 1013) as f32 / 1013.0 - 0.5).collect()
+    }
 
     #[test]
     fn both_orders_of_work_have_the_same_bits() {
         let g = Conv2dGeometry::new(5, 10, 16, 48, 80);
-        let number = |i: usize| (i * 7919 % 1013) as f32 / 1013.0 - 0.5;
-        let x: Vec<f32> = (0..g.x_len()).map(number).collect();
-        let weight: Vec<f32> = (0..g.weight_len()).map(number).collect();
+        let (x, weight) = (numbers(g.x_len()), numbers(g.weight_len()));
         let bits = |y: Vec<f32>| y.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
         for tiling in [Tiling::of(&g, F4), Tiling::of(&g, F6), Tiling::of_6_and_4(&g)] {
             let (mut by_tile, mut by_panel) = (vec![f32::NAN; g.y_len()], vec![f32::NAN; g.y_len()]);
