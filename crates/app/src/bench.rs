@@ -5,6 +5,7 @@
 
 mod bandwidth;
 mod case;
+mod case_result;
 mod config;
 mod conv_layers;
 mod conv_work;
@@ -36,9 +37,9 @@ use crate::terminal::figures::or_dash;
 use crate::terminal::screen::{Screen, counted, table, wrap};
 use crate::training::error::TrainingError;
 use bandwidth::ReadBandwidth;
+use case_result::{CaseResult, Percentiles};
 use conv_layers::ConvLayer;
 use machine::Machine;
-use process::{CaseResult, Percentiles};
 use profile::ProfileRow;
 use torch::ContestResult;
 

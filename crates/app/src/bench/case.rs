@@ -2,6 +2,7 @@
 //! those of this case alone, and the comparison with a PyTorch process is fair.
 
 use std::fmt;
+use std::io;
 use std::process::Command;
 use std::str::FromStr;
 
@@ -10,18 +11,20 @@ use roentgen_layers::{LossHead, Pass, ResNet9Config, Workspace};
 use roentgen_optim::{AdamConfig, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use super::process::{CaseResult, Percentiles, Process, failed, unix_seconds};
-use super::timing::measure;
+use super::case_result::{CaseResult, Slice};
+use super::process::{Process, failed, unix_seconds};
+use super::timing::times_s;
 use super::{BenchConfig, peak_rss_mib};
 use crate::error::bench::BenchError;
-use crate::metrics::quantile::quantile;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
 use crate::training::memory_estimate::{MemoryEstimate, Remedy};
 use crate::training::step::TrainingStep;
 
-/// Seconds of timed steps.
-const BUDGET_S: f64 = 5.0;
+/// Slices of a measurement.
+pub(super) const N_SLICES: usize = 5;
+/// Seconds of timed steps in a slice.
+pub(super) const SLICE_S: f64 = 1.0;
 
 /// What a process repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +83,7 @@ pub(super) fn noise(model: &ResNet9Config, size: usize, batch: usize) -> (Array4
 }
 
 impl Case {
-    /// Measures in this process and prints the result as one line.
+    /// Measures in this process: for each line on the standard input, which is the number of seconds, it prints one line.
     ///
     /// # Errors
     /// [`TrainingError::NotEnoughMemory`].
@@ -88,25 +91,24 @@ impl Case {
         self.check_memory(config, "lower the batch of --case")?;
         let model = config.model();
         let (x, labels) = noise(&model, config.size, self.batch);
-        let result = match self.mode {
+        match self.mode {
             Mode::Train => {
                 let mut step = TrainingStep::new(model.build(0), LossHead::default(), AdamConfig::default());
                 // The learning rate hardly matters for the time; this is one from the middle of a run.
                 let rates = OneCycle::new(0.001, 1000).at(500);
                 let mut count = 0;
-                self.measured(|| {
+                answer_requests(|| {
                     step.take(&x, &labels, rates, Pass::Train { seed: 0, step: count, shard: 0 });
                     count += 1;
-                })
+                });
             }
             Mode::Infer => {
                 let (network, mut workspace) = (model.build(0), Workspace::default());
-                self.measured(|| {
+                answer_requests(|| {
                     network.infer(&x, &mut workspace);
-                })
+                });
             }
-        };
-        println!("{}", serde_json::to_string(&result).expect("numbers can be written as JSON"));
+        }
         Ok(())
     }
 
@@ -124,32 +126,38 @@ impl Case {
             .check(Remedy::Settings(remedy))
     }
 
-    fn measured(self, mut work: impl FnMut()) -> CaseResult {
-        work();
-        let first_step_at = unix_seconds();
-        let times_s = measure(BUDGET_S, work).times_s;
-        let [min, p50, p95, p99, max] =
-            [0.0, 0.5, 0.95, 0.99, 1.0].map(|share| quantile(&times_s, share) * 1e3);
-        CaseResult {
-            images_per_s: self.batch as f64 / p50 * 1e3,
-            ms: Percentiles { min, p50, p95, p99, max },
-            runs: times_s.len(),
-            first_step_at,
-            peak_rss_mib: peak_rss_mib(),
-            first_step_s: 0.0,
-        }
-    }
-
     /// Measures in a new process of this program.
     ///
     /// # Errors
     /// [`BenchError::Process`].
     pub(super) fn measure(self, config: &BenchConfig, threads: usize) -> Result<CaseResult, BenchError> {
+        let mut process = self.start(config, threads)?;
+        let slices: Result<Vec<Slice>, _> = (0..N_SLICES).map(|_| process.measure(SLICE_S)).collect();
+        Ok(CaseResult::of(&slices?, self.batch))
+    }
+
+    /// Starts a new process of this program, which measures on request.
+    ///
+    /// # Errors
+    /// [`BenchError::Process`].
+    pub(super) fn start(self, config: &BenchConfig, threads: usize) -> Result<Process, BenchError> {
         let program = std::env::current_exe().map_err(|error| failed("this program", &error.to_string()))?;
         let mut command = Command::new(program);
         command.arg("bench").args(["--case", &self.to_string(), "--threads", &threads.to_string()]);
         command.args(config.arguments());
-        Process::start(command)?.measure()
+        Process::start(command)
+    }
+}
+
+/// Does the first step of `work`, then measures for each request.
+fn answer_requests(mut work: impl FnMut()) {
+    work();
+    let first_step_at = unix_seconds();
+    for request in io::stdin().lines().map_while(Result::ok) {
+        let Ok(seconds) = request.trim().parse() else { continue };
+        let times_ms = times_s(seconds, 1, &mut work).into_iter().map(|time_s| time_s * 1e3).collect();
+        let slice = Slice { times_ms, first_step_at, peak_rss_mib: peak_rss_mib(), first_step_s: 0.0 };
+        println!("{}", serde_json::to_string(&slice).expect("numbers can be written as JSON"));
     }
 }
 

@@ -6,37 +6,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
-
+use super::case_result::Slice;
 use crate::error::bench::BenchError;
-
-/// One measurement, as a process prints it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct CaseResult {
-    /// Images per second, from the median time.
-    pub(super) images_per_s: f64,
-    /// Time per batch.
-    pub(super) ms: Percentiles,
-    /// Number of timed batches.
-    pub(super) runs: usize,
-    /// End of the first step, in seconds since 1970.
-    pub(super) first_step_at: f64,
-    /// Peak memory of the process; `None` if the system does not report it.
-    pub(super) peak_rss_mib: Option<f64>,
-    /// From the start of the process to the end of its first step; filled in by the parent process.
-    #[serde(default)]
-    pub(super) first_step_s: f64,
-}
-
-/// Milliseconds per batch.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Percentiles {
-    pub(super) min: f64,
-    pub(super) p50: f64,
-    pub(super) p95: f64,
-    pub(super) p99: f64,
-    pub(super) max: f64,
-}
 
 /// A running process. It ends when this is dropped.
 #[derive(Debug)]
@@ -67,19 +38,18 @@ impl Process {
         Ok(Self { program, start, requests: child.stdin.take(), child, output, last_error })
     }
 
-    /// Requests a measurement with an empty line, and waits for its result. A process that reads no requests measures once.
+    /// Requests a measurement of about `seconds`, which it writes to the process as a line, and waits for its result.
     ///
     /// # Errors
     /// [`BenchError::Process`].
-    pub(super) fn measure(&mut self) -> Result<CaseResult, BenchError> {
+    pub(super) fn measure(&mut self, seconds: f64) -> Result<Slice, BenchError> {
         if let Some(requests) = &mut self.requests {
             // If the process has ended, reading its result fails, too.
-            let _ = writeln!(requests);
+            let _ = writeln!(requests, "{seconds}");
         }
         // Libraries may print lines of their own.
         let results = self.output.by_ref().map_while(io::Result::ok);
-        let Some(mut result) =
-            results.filter_map(|line| serde_json::from_str::<CaseResult>(&line).ok()).next()
+        let Some(mut result) = results.filter_map(|line| serde_json::from_str::<Slice>(&line).ok()).next()
         else {
             return Err(self.failure());
         };
@@ -130,11 +100,10 @@ pub(super) fn unix_seconds() -> f64 {
 pub(super) mod tests {
     use super::*;
 
-    /// A result, as a process prints it.
-    pub(in crate::bench) fn result_line(images_per_s: &str) -> String {
-        format!(
-            r#"{{"images_per_s": {images_per_s}, "ms": {{"min": 1, "p50": 1, "p95": 1, "p99": 1, "max": 1}}, "runs": 5, "first_step_at": 0, "peak_rss_mib": null}}"#
-        )
+    /// A result of one batch, as a process prints it, within `"` of a shell script.
+    pub(in crate::bench) fn result_line(time_ms: &str) -> String {
+        let line = format!(r#"{{"times_ms": [{time_ms}], "first_step_at": 0, "peak_rss_mib": null}}"#);
+        line.replace('"', "\\\"")
     }
 
     /// A process that runs this shell script.
@@ -146,7 +115,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_failed_process_is_reported_with_the_last_line_of_its_error_output() {
-        let error = |script: &str| shell(script).measure().expect_err("no result").to_string();
+        let error = |script: &str| shell(script).measure(1.0).expect_err("no result").to_string();
         let of_python = error("echo first >&2; echo 'no module named torch' >&2; exit 1");
         assert!(of_python.ends_with("no module named torch"), "{of_python}");
         assert!(error("echo a warning >&2; kill -9 $$").contains("memory"), "killed");
@@ -155,17 +124,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_process_measures_once_for_each_request() {
-        let line = result_line("$n");
-        let line = line.replace('"', "\\\"");
+    fn a_process_measures_as_long_as_each_request_says() {
+        let line = result_line("$n, $seconds");
         // More than a pipe holds, so it must be read while the process runs.
         let noise = "head -c 200000 /dev/zero | tr '\\0' x >&2";
         let mut process = shell(&format!(
-            "{noise}; n=0; while read request; do n=$((n + 1)); echo torch; echo \"{line}\"; done"
+            "{noise}; n=0; while read seconds; do n=$((n + 1)); echo torch; echo \"{line}\"; done"
         ));
-        for count in 1..=3 {
-            let result = process.measure().expect("a result");
-            assert_eq!(result.images_per_s, f64::from(count));
+        for (count, seconds) in [(1.0, 5.0), (2.0, 0.5), (3.0, 1.0)] {
+            let result = process.measure(seconds).expect("a result");
+            assert_eq!(result.times_ms, [count, seconds]);
         }
     }
 }

@@ -1,6 +1,6 @@
 """The same ResNet9 in PyTorch: what `roentgen bench --torch PYTHON` measures beside its own.
 
-    echo | python torch_step.py train 128 SIZE CHANNELS CLASSES WIDTH THREADS SECONDS VARIANT
+    echo SECONDS | python torch_step.py train 128 SIZE CHANNELS CLASSES WIDTH THREADS VARIANT
 
 VARIANT is one of
     eager     float32, as PyTorch runs by itself
@@ -8,8 +8,8 @@ VARIANT is one of
     bf16      training under autocast to bfloat16
     onnx      inference by ONNX Runtime of the exported model
 
-For each line on its standard input it measures and prints one line of JSON, with the keys of `CaseResult` in process.rs;
-the model is compiled once.  PyTorch is measured at its best: channels last, fused Adam, and a heap that keeps what is
+For each line on its standard input, the number of seconds, it measures and prints one line of JSON, with the keys of
+`Slice` in case_result.rs; the model is compiled once.  PyTorch is measured at its best: channels last, fused Adam, and a heap that keeps what is
 freed (by default every large tensor is returned to the system and its pages are made anew at each step).
 """
 
@@ -114,28 +114,19 @@ def peak_rss_mib():
         return None
 
 
-def percentile(ascending, share):
-    place = share * (len(ascending) - 1)
-    below = int(place)
-    above = min(below + 1, len(ascending) - 1)
-    return ascending[below] + (ascending[above] - ascending[below]) * (place - below)
-
-
-def measure(step, budget_s):
-    for _ in range(2):
-        step()
-    times_ms, begin = [], time.perf_counter()
-    while len(times_ms) < 5 or (time.perf_counter() - begin < budget_s and len(times_ms) < 2000):
+def times_ms(step, budget_s):
+    step()
+    times, begin = [], time.perf_counter()
+    while not times or (time.perf_counter() - begin < budget_s and len(times) < 2000):
         start = time.perf_counter()
         step()
-        times_ms.append((time.perf_counter() - start) * 1e3)
-    return sorted(times_ms)
+        times.append((time.perf_counter() - start) * 1e3)
+    return times
 
 
 def main():
-    mode, variant = sys.argv[1], sys.argv[9]
+    mode, variant = sys.argv[1], sys.argv[8]
     batch, size, channels, classes, width, threads = map(int, sys.argv[2:8])
-    budget_s = float(sys.argv[8])
     keep_freed_memory()
     import torch
 
@@ -150,14 +141,9 @@ def main():
 
     step()
     first_step_at = time.time()
-    for _ in sys.stdin:
-        times_ms = measure(step, budget_s)
-        shares = {"min": 0.0, "p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-        ms = {name: percentile(times_ms, share) for name, share in shares.items()}
+    for seconds in sys.stdin:
         result = {
-            "images_per_s": batch / ms["p50"] * 1e3,
-            "ms": ms,
-            "runs": len(times_ms),
+            "times_ms": times_ms(step, float(seconds)),
             "first_step_at": first_step_at,
             "peak_rss_mib": peak_rss_mib(),
         }
