@@ -17,7 +17,7 @@
 //! - `tiling`: which tiles cover a map;
 //! - `filter`: `U = G g Gt`;
 //! - `correlate`: forward, and backward to the input, which is the same with the reversed filter; `by_tiles`, `by_panels` and
-//!   `few_tiles` are its three orders of work;
+//!   `few_tiles` are its three orders of work; `gathered`: the product of few tiles, which transforms the filter by itself;
 //! - `weight`: backward to the weight.
 //!
 //! The transforms work on 16 channels at once and write the layout that the products read. The geometry alone determines
@@ -28,6 +28,7 @@ mod by_tiles;
 mod correlate;
 mod few_tiles;
 mod filter;
+mod gathered;
 mod matrices;
 mod tile;
 mod tiling;

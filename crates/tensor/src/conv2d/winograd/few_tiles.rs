@@ -12,35 +12,25 @@
 //! Each share computes `V` for itself: that takes less time than a thread needs to get it from another.
 //!
 //! A single image gives the deep layers one to four tiles. Reading a transformed filter from memory would take longer than all
-//! else, for it is up to 22 times as large as the filter. So the filter itself is read, and its transform, `U = G g Gt`,
-//! never leaves the registers.
+//! else, for it is up to 22 times as large as the filter. So the filter itself is read, and transformed in registers (gathered).
 
 use std::ops::Range;
 
 use rayon::prelude::*;
-use wide::f32x16;
 
 use super::Layout;
 use super::correlate::join_tiles;
-use super::matrices::TileMatrices;
-use super::tile::Nested;
 use super::tiling::{Region, Tiling};
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Filter, Scratch, TAPS};
-use crate::gemm::{NR, first_rows, multiply_rows};
-use crate::lanes::{LANES, prefetch_line, store};
+use crate::gemm::{NR, multiply_rows};
+use crate::lanes::LANES;
 use crate::scratch::with_scratch;
 
 /// Most tiles for which each share of the panels computes `V`.
 const MAX_TILES: usize = 32;
 /// Most tiles for which transforming the filter in registers is faster than reading it transformed.
 const MAX_GATHERED_TILES: usize = 4;
-/// Most vectors of sums that registers hold besides a row of the filter.
-const MAX_SUMS: usize = if cfg!(target_feature = "avx512f") { 20 } else { 9 };
-
-/// Input channels whose taps are prefetched ahead of the products.
-const CHANNELS_AHEAD: usize = 8;
-
 /// Rows for the tiles in each block of `V`, most of them empty. Without the gaps the reads of the parts, sixteen or more, would
 /// be as many streams to prefetch, and the product of a single tile takes a quarter longer.
 const V_ROWS: usize = 12;
@@ -157,84 +147,5 @@ fn multiply_gathered(
         let taps = &vectors[c / LANES * vector_len..][..vector_len];
         let product = (&mut product[o * LANES..], product_layout);
         region.tile.multiply_few(region.n_tiles(), taps, (v, v_layout), product);
-    }
-}
-
-impl<Down, Across, const TD: usize, const MD: usize, const TA: usize, const MA: usize>
-    Nested<Down, Across, TD, MD, TA, MA>
-where
-    Down: TileMatrices<TD, MD>,
-    Across: TileMatrices<TA, MA>,
-{
-    /// `product = V U` of `n_tiles` tiles, with the bits that the product with a transformed filter has.
-    ///
-    /// # Shapes
-    /// `taps`: `[c_in][tap][LANES]`; `product`: in its layout, each part `[tile][NR]`.
-    #[inline(always)]
-    pub(super) fn multiply_tiles(
-        n_tiles: usize,
-        taps: &[f32],
-        (v, v_layout): (&[f32], Layout),
-        (product, product_layout): (&mut [f32], Layout),
-    ) {
-        let mut tile = 0;
-        while tile < n_tiles {
-            let v = (&v[tile * LANES..], v_layout);
-            let mut product = (&mut product[tile * NR..], product_layout);
-            // As many sums as registers can hold.
-            tile += match n_tiles - tile {
-                1 if const { TD * TA <= MAX_SUMS } => {
-                    Self::multiply_parts::<TD, 1>(0, taps, v, &mut product);
-                    1
-                }
-                1 => {
-                    (0..TD).for_each(|row| Self::multiply_parts::<1, 1>(row, taps, v, &mut product));
-                    1
-                }
-                4.. if const { 4 * TA <= MAX_SUMS } => {
-                    (0..TD).for_each(|row| Self::multiply_parts::<1, 4>(row, taps, v, &mut product));
-                    4
-                }
-                _ => {
-                    (0..TD).for_each(|row| Self::multiply_parts::<1, 2>(row, taps, v, &mut product));
-                    2
-                }
-            };
-        }
-    }
-
-    /// The parts of `ROWS` rows from `first_row` on, for the first `TILES` tiles.
-    #[inline(always)]
-    fn multiply_parts<const ROWS: usize, const TILES: usize>(
-        first_row: usize,
-        taps: &[f32],
-        (v, v_layout): (&[f32], Layout),
-        (product, product_layout): &mut (&mut [f32], Layout),
-    ) {
-        let part = |i: usize, j: usize| (first_row + i) * TA + j;
-        let mut sums = [[[f32x16::ZERO; TILES]; TA]; ROWS];
-        for (block, block_taps) in taps.chunks_exact(LANES * TAPS * LANES).enumerate() {
-            let at = block * v_layout.group_stride;
-            let v: [[&[[f32; LANES]; TILES]; TA]; ROWS] = std::array::from_fn(|i| {
-                std::array::from_fn(|j| first_rows(&v[part(i, j) * v_layout.part_stride + at..]))
-            });
-            for (k, channel_taps) in block_taps.chunks_exact(TAPS * LANES).enumerate() {
-                let ahead = (block * LANES + k + CHANNELS_AHEAD) * TAPS;
-                (ahead..ahead + TAPS).for_each(|tap| prefetch_line(taps, tap * LANES));
-                for (i, (sums, v)) in sums.iter_mut().zip(&v).enumerate() {
-                    let parts = Self::filter_line((channel_taps, LANES), first_row + i);
-                    for ((sums, v), u) in sums.iter_mut().zip(v).zip(parts) {
-                        for (sum, v) in sums.iter_mut().zip(*v) {
-                            *sum = f32x16::splat(v[k]).mul_add(u, *sum);
-                        }
-                    }
-                }
-            }
-        }
-        for (i, j) in (0..ROWS).flat_map(|i| (0..TA).map(move |j| (i, j))) {
-            for (t, sum) in sums[i][j].iter().enumerate() {
-                store(*sum, &mut product[part(i, j) * product_layout.part_stride + t * NR..]);
-            }
-        }
     }
 }
