@@ -246,7 +246,7 @@ fn naive_inference(
 /// which is compared with the simple version.
 #[test]
 fn an_image_has_the_same_bits_in_every_batch() {
-    // One and a half blocks of the product that transforms the filter by itself.
+    // One and a half blocks of the product that transforms the filter in registers.
     let c_in = 48;
     // Maps with few tiles of each kind and with many, of two sizes side by side, and for im2col.
     let sides = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 3), (6, 6), (7, 9), (10, 10), (12, 12), (16, 20)];

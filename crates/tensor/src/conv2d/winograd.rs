@@ -17,7 +17,7 @@
 //! - `tiling`: which tiles cover a map;
 //! - `filter`: `U = G g Gt`;
 //! - `correlate`: forward, and backward to the input, which is the same with the reversed filter; `by_tiles`, `by_panels` and
-//!   `few_tiles` are its three orders of work; `gathered`: the product of few tiles, which transforms the filter by itself;
+//!   `few_tiles` are its three orders of work; `gathered`: the product of few tiles, which transforms the filter in registers;
 //! - `weight`: backward to the weight.
 //!
 //! The transforms work on 16 channels at once and write the layout that the products read. The geometry alone determines

@@ -8,8 +8,9 @@
 //!       product += V times this row
 //! ```
 //!
-//! Each row of parts reads the taps again, so a block of them stays in the L1 cache. Where registers hold the sums of a whole
-//! tile, the taps are read once, channel by channel.
+//! Each row of parts reads the taps again, so they are read in blocks, which stay in the L1 cache; between blocks, the sums are
+//! in `product`. Where registers cannot hold the sums of four tiles, half of the row is multiplied and then the other half. Where they
+//! hold the sums of a whole tile, the taps are read once, channel by channel.
 
 use wide::f32x16;
 
@@ -20,7 +21,8 @@ use crate::conv2d::TAPS;
 use crate::gemm::{NR, first_rows};
 use crate::lanes::{LANES, load, prefetch_line, store};
 
-/// Most vectors of sums that registers hold besides a row of the filter.
+/// Most vectors of sums beside a row of the filter, except those of a pair of tiles. With AVX-512, registers hold them; with AVX2, it
+/// is what was fastest.
 const MAX_SUMS: usize = if cfg!(target_feature = "avx512f") { 20 } else { 9 };
 /// Parts of a row that are multiplied at once where those of four tiles have more sums than that.
 const FEW_PARTS: usize = 4;
