@@ -246,11 +246,11 @@ fn naive_inference(
 /// which is compared with the simple version.
 #[test]
 fn an_image_has_the_same_bits_in_every_batch() {
-    // One and a half blocks of the product that transforms the filter in registers.
-    let c_in = 48;
     // Maps with few tiles of each kind and with many, of two sizes side by side, and for im2col.
     let sides = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 3), (6, 6), (7, 9), (10, 10), (12, 12), (16, 20)];
-    for ((h, w), c_out) in sides.into_iter().flat_map(|side| [16, 48, 5].map(|c_out| (side, c_out))) {
+    // Half a block of the product that transforms the filter in registers, a whole one, and one and a half.
+    let channels = [(16, 48), (32, 16), (32, 5), (48, 16), (48, 48)];
+    for ((h, w), (c_in, c_out)) in sides.into_iter().flat_map(|side| channels.map(|c| (side, c))) {
         // Maps of one tile need many images for more tiles than the order of work for few takes.
         let n_most = if h.max(w) <= 3 { 40 } else { 7 };
         let all = Conv2dGeometry::new(n_most, h, w, c_in, c_out);
